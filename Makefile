@@ -1,0 +1,59 @@
+# Everything a developer types. `make demo` and `make test` do their own set-up on a fresh machine.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+# Two libraries would each start a thread per core for arrays of a few thousand rows.
+export OMP_NUM_THREADS := 1
+export NUMBA_NUM_THREADS := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format schemas kafka bench lock clean
+
+help: ## what there is to type
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## the virtual environment, from the lock file
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "boostwatch needs Python 3.11 or later, and $(PYTHON) is $$($(PYTHON) --version 2>&1); say which: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@echo "setting up $(VENV) (once, a minute or two)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(STAMP) ## the whole system on this machine: ARGS="--seconds 90 --seed 7"
+	@$(BIN)/boostwatch demo $(ARGS)
+
+test: $(STAMP) ## the whole suite; ARGS="-k watermark" narrows it
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(STAMP) ## ruff, its formatter and mypy, all strict
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/boostwatch schemas --check
+
+format: $(STAMP) ## put the code in the house's form
+	@$(BIN)/ruff check --fix-only .
+	@$(BIN)/ruff format .
+
+schemas: $(STAMP) ## write the published schemas from the code's own types
+	@$(BIN)/boostwatch schemas
+
+kafka: ## a real one-node Kafka in the foreground, without Docker (needs Java 17 and Maven): ARGS="--port 9092"
+	@$(PYTHON) deploy/kafka/broker.py run $(ARGS)
+
+bench: $(STAMP) ## one worker beside a stock agent and a bare read loop, as ratios: ARGS="--quick"
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+lock: ## renew requirements.lock from pyproject.toml (needs uv)
+	@uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-header \
+	  --no-emit-index-url --output-file requirements.lock pyproject.toml
+
+clean: ## forget the environment and every cache of this tree
+	@rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
