@@ -1,0 +1,91 @@
+"""Logging, configured once: lines for a terminal, or one JSON object per line for a collector.
+
+Modules log with `logging.getLogger(__name__)` and give values as `extra={"fields": {...}}`, so that both forms
+keep them apart from the sentence. Nothing about a person (an account, a query, a device, an address) is logged
+at `info` or above; flags carry subjects, logs do not.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LIBRARIES = ("faust", "mode", "aiokafka", "kafka", "asyncio", "numba", "confluent_kafka")
+"""These log at `warning` unless the level asked for is `debug`: their `info` repeats on every rebalance."""
+
+_HANDLER_NAME = "boostwatch"
+
+
+def configure(level: Literal["debug", "info", "warning", "error"], form: Literal["console", "json"]) -> None:
+    """Send every log line of this process to stderr in one form. Calling again replaces what was configured."""
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        if handler.get_name() == _HANDLER_NAME:
+            root.removeHandler(handler)
+    root.addHandler(_handler(sys.stderr, form))
+    chosen = getattr(logging, level.upper())
+    root.setLevel(chosen)
+    for name in LIBRARIES:
+        library = logging.getLogger(name)
+        library.setLevel(chosen if level == "debug" else max(chosen, logging.WARNING))
+        library.propagate = True
+    logging.captureWarnings(capture=True)
+
+
+def printable(text: str) -> str:
+    r"""Escape what would move a terminal's cursor or forge a line: control, direction and invisible characters.
+
+    >>> print(printable("a\x1b[2Jb\nc\u202ed é 汉"))
+    a\x1b[2Jb\nc\u202ed é 汉
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )
+
+
+def _handler(stream: TextIO, form: Literal["console", "json"]) -> logging.Handler:
+    handler = logging.StreamHandler(stream)
+    handler.set_name(_HANDLER_NAME)
+    handler.setFormatter(_JsonLines() if form == "json" else _ConsoleLines())
+    return handler
+
+
+def _fields(record: logging.LogRecord) -> Mapping[str, object]:
+    fields = getattr(record, "fields", None)
+    return fields if isinstance(fields, dict) else {}
+
+
+def _time(record: logging.LogRecord) -> str:
+    moment = datetime.fromtimestamp(record.created, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{int(record.msecs):03d}Z"
+
+
+class _ConsoleLines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        fields = "".join(f" {name}={printable(str(value))}" for name, value in _fields(record).items())
+        line = f"{_time(record)} {record.levelname.lower():7} {record.name}: {printable(record.getMessage())}{fields}"
+        if record.exc_info:
+            line += "\n" + self.formatException(record.exc_info)
+        return line
+
+
+class _JsonLines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        told: dict[str, object] = {
+            "time": _time(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **_fields(record),
+        }
+        if record.exc_info:
+            told["exception"] = self.formatException(record.exc_info)
+        return json.dumps(told, default=str, ensure_ascii=False)
