@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import numpy as np
 from xxhash import xxh3_64_intdigest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
 
 def hash_id(text: str) -> int:
@@ -13,4 +21,27 @@ def hash_id(text: str) -> int:
     >>> 0 < hash_id("") < 2**64
     True
     """
-    return xxh3_64_intdigest(text) or 1
+    return xxh3_64_intdigest(text.encode()) or 1
+
+
+def hash_ids(texts: Sequence[str]) -> NDArray[np.uint64]:
+    """Hash n ids to an array of shape (n,), each as `hash_id` would.
+
+    >>> hash_ids(["u81", "u7"])[1] == hash_id("u7")
+    np.True_
+    """
+    hashes = np.fromiter(map(xxh3_64_intdigest, map(str.encode, texts)), np.uint64, len(texts))
+    hashes[hashes == 0] = 1
+    return hashes
+
+
+def hash_optional(texts: Sequence[str | None]) -> NDArray[np.uint64]:
+    """Hash n ids of which some are absent: 0 stands for None.
+
+    >>> hash_optional([None, "u7"]).tolist() == [0, hash_id("u7")]
+    True
+    """
+    absent = texts.count(None)
+    if absent == len(texts):
+        return np.zeros(len(texts), np.uint64)
+    return np.fromiter((0 if text is None else hash_id(text) for text in texts), np.uint64, len(texts))
