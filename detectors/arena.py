@@ -1,0 +1,229 @@
+"""Rows of fixed size under 64-bit keys: where every stage keeps what it knows of an account, note or keyword.
+
+One structured array and one open-addressing index instead of a Python object a key: at a million keys a
+dict is the largest cost of all. A stage's compiled loop works on `Arena.view()` and comes back when it needs
+room (`hash_index.find_or_insert`); then `make_room` grows the arena or, at its bound, evicts the coldest rows.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from detectors.hash_index import (
+    CROWDED,
+    FREE,
+    LOAD_MAX,
+    SEED,
+    View,
+    fill_slots,
+    find,
+    find_all,
+    held_columns,
+    remove_rows,
+)
+from schemas.hashing import hash_id
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    Field = tuple[Any, ...]  # name, type and perhaps shape, as for np.dtype
+
+CAPACITY_FIRST = 1024
+"""Rows of a new arena; it grows by half from there, so a quiet partition stays small."""
+
+EVICTED_SHARE = 1 / 16
+"""Share of the rows that go at once at the bound: choosing them costs a pass over all rows."""
+
+SEEDS_MAX = 64
+"""Seeds tried in one rebuild. An id that collides under two given seeds costs 2^(2 log2 slots) hashes to find."""
+
+_HEADER = struct.Struct("<4sHHQQQ")
+_MAGIC, _FORMAT = b"BWAR", 1
+
+
+class SnapshotMismatchError(ValueError):
+    """A snapshot was taken with another row type or version: start without it, or run the version that took it."""
+
+
+class Arena:
+    """A bounded map from 64-bit keys (never 0) to records.
+
+    Args:
+        fields: the record's fields, as for `np.dtype`. "key" (uint64) and "touched" (int64, greatest event time in
+            ms at which the row was wanted) come before them: what a lookup reads lies beside what it is for.
+        capacity_max: most rows held; the coldest make way for new ones.
+        version: of the meaning of the record's fields; a snapshot of another version is refused.
+
+    """
+
+    def __init__(self, fields: Sequence[Field], capacity_max: int, version: int = 1) -> None:
+        if capacity_max < 1:
+            message = f"capacity_max is {capacity_max}: it must be at least 1 row"
+            raise ValueError(message)
+        self._dtype = np.dtype([("key", np.uint64), ("touched", np.int64), *fields], align=True)
+        self._capacity_max = capacity_max
+        self._version = version
+        self._evicted = 0
+        self._view = self._empty(min(CAPACITY_FIRST, capacity_max))
+
+    def __len__(self) -> int:
+        return len(self._view.rows) - int(self._view.counters[FREE])
+
+    @property
+    def capacity(self) -> int:
+        """Rows that fit without growing."""
+        return len(self._view.rows)
+
+    @property
+    def evicted(self) -> int:
+        """Rows evicted since this arena was made."""
+        return self._evicted
+
+    @property
+    def bytes_resident(self) -> int:
+        """Bytes of all arrays, free rows included."""
+        return sum(array.nbytes for array in self._view)
+
+    def view(self) -> View:
+        """Return the arrays for a compiled loop; ask again after `make_room`, `reserve` or `restore`."""
+        return self._view
+
+    def find(self, key: int) -> int:
+        """Return the row of `key`, -1 where it has none."""
+        return find(self._view, np.uint64(key))
+
+    def live_rows(self) -> NDArray[np.int32]:
+        """Return the held row numbers by ascending key: an order that a restore keeps, as it does not row numbers."""
+        held, keys, _ = held_columns(self._view)
+        return held[np.argsort(keys)]
+
+    def make_room(self) -> int:
+        """Make `find_or_insert` able to insert: grow, or at the bound evict. Return how many rows were evicted."""
+        if self._view.counters[CROWDED]:
+            self._reindex(len(self._view.slot_keys), int(self._view.counters[SEED]) + 1)
+        if self._view.counters[FREE]:
+            return 0
+        if self.capacity < self._capacity_max:
+            self._grow(self.capacity + max(self.capacity // 2, 1))
+            return 0
+        coldest = self.coldest(max(1, int(len(self) * EVICTED_SHARE)))
+        self.remove(coldest)
+        self._evicted += len(coldest)
+        return len(coldest)
+
+    def reserve(self, rows: int) -> None:
+        """Grow ahead so that `rows` more fit, as far as the bound allows. Never evicts, so decisions stay the same."""
+        wanted = len(self) + rows
+        if wanted > self.capacity < self._capacity_max:
+            self._grow(wanted)
+
+    def coldest(self, count: int) -> NDArray[np.int32]:
+        """Return the `count` rows touched longest ago, coldest first; equal times by key, so the choice is stable."""
+        held, keys, touched = held_columns(self._view)
+        if count < len(held):
+            candidates = touched <= np.partition(touched, count - 1)[count - 1]
+            held, keys, touched = held[candidates], keys[candidates], touched[candidates]
+        return held[np.lexsort((keys, touched))][:count]
+
+    def remove(self, rows: NDArray[np.int32]) -> None:
+        """Forget the given rows, each of which must be held."""
+        removed = remove_rows(self._view, rows, np.zeros(1, self._dtype))
+        if removed < len(rows):
+            message = f"row {rows[removed]} is not held, or was given twice"
+            raise ValueError(message)
+
+    def take_dirty(self) -> NDArray[np.int64]:
+        """Return the rows that changed since the last call, and count them as clean from here."""
+        rows = np.flatnonzero(self._view.dirty)
+        self._view.dirty[rows] = 0
+        return rows
+
+    def snapshot(self, rows: NDArray[np.integer] | None = None) -> bytes:
+        """Return the given rows (default all) as bytes. Equal contents give equal bytes, wherever rows lie."""
+        chosen = self.live_rows() if rows is None else rows[np.argsort(self._view.rows["key"][rows])]
+        header = _HEADER.pack(_MAGIC, _FORMAT, self._version, self._fingerprint(), self._dtype.itemsize, len(chosen))
+        return header + self._raw()[chosen].tobytes()
+
+    def restore(self, snapshot: bytes) -> None:
+        """Put a snapshot's rows in place of those with the same keys. Restored rows are clean.
+
+        Raises:
+            SnapshotMismatchError: another row type, version or format, or cut short.
+
+        """
+        records = self._read(snapshot)
+        known = find_all(self._view, records["key"])
+        known = known[known >= 0]
+        wanted = len(self) - len(known) + len(records)
+        if wanted > self._capacity_max:
+            message = f"snapshot makes {wanted} rows: raise capacity_max, which is {self._capacity_max}, to restore it"
+            raise SnapshotMismatchError(message)
+        self.remove(known)
+        self.reserve(len(records))
+        view = self._view
+        left = int(view.counters[FREE]) - len(records)
+        rows = view.free[left : left + len(records)]
+        view.counters[FREE] = left
+        self._raw()[rows] = records.view(self._raw().dtype)
+        self._reindex(len(view.slot_keys), int(view.counters[SEED]))
+
+    def _read(self, snapshot: bytes) -> NDArray[Any]:
+        if len(snapshot) < _HEADER.size:
+            message = f"snapshot of {len(snapshot)} bytes is shorter than its header"
+            raise SnapshotMismatchError(message)
+        magic, form, version, fingerprint, itemsize, count = _HEADER.unpack_from(snapshot)
+        if (magic, form, version, fingerprint) != (_MAGIC, _FORMAT, self._version, self._fingerprint()):
+            message = (
+                f"snapshot is of rows version {version} of {itemsize} bytes,"
+                f" this program has version {self._version} of {self._dtype.itemsize} bytes with other fields"
+            )
+            raise SnapshotMismatchError(message)
+        if len(snapshot) != _HEADER.size + count * itemsize:
+            message = f"snapshot of {count} rows has {len(snapshot)} bytes, not {_HEADER.size + count * itemsize}"
+            raise SnapshotMismatchError(message)
+        return np.frombuffer(snapshot, self._dtype, count, _HEADER.size)
+
+    def _raw(self) -> NDArray[np.void]:
+        """Return the rows as bytes: copied field by field, the padding between fields would be anything."""
+        return self._view.rows.view(np.dtype((np.void, self._dtype.itemsize)))
+
+    def _fingerprint(self) -> int:
+        return hash_id(repr(self._dtype.descr))
+
+    def _empty(self, capacity: int) -> View:
+        slots = 1 << int(np.ceil(np.log2(max(capacity, 1) / LOAD_MAX)))
+        return View(
+            rows=np.zeros(capacity, self._dtype),
+            dirty=np.zeros(capacity, np.uint8),
+            free=np.arange(capacity - 1, -1, -1, dtype=np.int32),
+            slot_keys=np.zeros(slots, np.uint64),
+            slot_rows=np.zeros(slots, np.int32),
+            counters=np.array([capacity, 0, 0], np.int64),
+        )
+
+    def _grow(self, capacity: int) -> None:
+        before, held = self._view, self.capacity
+        grown = self._empty(min(max(capacity, held + held // 2), self._capacity_max))
+        for name in ("rows", "dirty"):
+            getattr(grown, name)[:held] = getattr(before, name)
+        left, added = int(before.counters[FREE]), len(grown.rows) - held
+        grown.free[:added] = np.arange(held + added - 1, held - 1, -1)
+        grown.free[added : added + left] = before.free[:left]
+        grown.counters[FREE] = added + left
+        self._view = grown
+        self._reindex(len(grown.slot_keys), int(before.counters[SEED]))
+
+    def _reindex(self, slots: int, seed: int) -> None:
+        for attempt in range(SEEDS_MAX):
+            view = self._view._replace(slot_keys=np.zeros(slots, np.uint64), slot_rows=np.zeros(slots, np.int32))
+            view.counters[SEED], view.counters[CROWDED] = seed + attempt, 0
+            if fill_slots(view):
+                self._view = view
+                return
+        message = f"{len(self)} keys collide under {SEEDS_MAX} seeds: they are not hashes of ids"
+        raise ValueError(message)
