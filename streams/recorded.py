@@ -1,0 +1,212 @@
+"""Recorded traffic: a directory of likes, follows and searches, read as one stream in bounded memory.
+
+Each file is in arrival order. They are merged by arrival in steps of `STEP_MS`; within a step come the searches,
+then the likes, then the follows, since a search leads to a click, a like or a follow and not the other way
+round. What comes out, in which order, does not depend on how the files were read.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter, deque
+from dataclasses import dataclass, field, fields, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from schemas.columns import Events, Topic
+from schemas.decode import decode_batch
+from schemas.events import RECORD_BYTES_MAX
+from schemas.refusals import Reason
+from streams.arrival import VOTERS, ArrivalClock
+from streams.errors import RecordedTrafficError
+from streams.lines import DamagedError, Lines, read_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+STEP_MS = 10_000
+"""The files are merged in steps of this much arrival time: well under the allowed lateness, so that it decides
+nothing, and long enough that a step holds many events."""
+
+EXAMPLES_MAX = 5
+"""Bad lines that are told in full, per reason; the others are counted."""
+
+STEMS = {Topic.LIKES: "likes", Topic.FOLLOWS: "follows", Topic.SEARCHES: "searches"}
+_ORDER = {Topic.SEARCHES: 0, Topic.LIKES: 1, Topic.FOLLOWS: 2}
+
+
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """One refused line, for the report."""
+
+    file: str
+    line: int
+    reason: str
+    detail: str
+
+
+@dataclass(slots=True)
+class ReadingReport:
+    """What was found on the way, filled while reading."""
+
+    read: Counter[Topic] = field(default_factory=Counter)  # lines that are not empty
+    refused: Counter[tuple[Topic, str]] = field(default_factory=Counter)
+    examples: list[BadLine] = field(default_factory=list)
+    empty: int = 0
+    damaged: list[str] = field(default_factory=list)  # files that end early, and how
+    position: dict[Path, int] = field(default_factory=dict)  # bytes consumed by file
+
+    def refuse(self, topic: Topic, bad: BadLine) -> None:
+        """Count a bad line, and keep it where it is one of the first of its kind."""
+        self.refused[topic, bad.reason] += 1
+        if self.refused[topic, bad.reason] <= EXAMPLES_MAX:
+            self.examples.append(bad)
+
+
+class Recording:
+    """A directory of recorded traffic.
+
+    Raises RecordedTrafficError where there is no such directory, it holds none of the files, or one of them is
+    there twice or cannot be read.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        if not directory.is_dir():
+            raise RecordedTrafficError(f"{directory} is no directory; give the one that holds likes.jsonl and so on")
+        self.files: dict[Topic, Path] = {}
+        for topic, stem in STEMS.items():
+            found = [path for suffix in ("", ".gz") if (path := directory / f"{stem}.jsonl{suffix}").exists()]
+            if len(found) > 1:
+                raise RecordedTrafficError(f"{directory} holds {found[0].name} and {found[1].name}; keep one of them")
+            if found:
+                self.files[topic] = found[0]
+        if not self.files:
+            raise RecordedTrafficError(
+                f"{directory} holds no recorded traffic: no likes.jsonl, follows.jsonl or searches.jsonl, nor one as .gz"
+            )
+        try:
+            self.bytes_total = sum(path.stat().st_size for path in self.files.values())
+            for path in self.files.values():
+                path.open("rb").close()
+        except OSError as error:
+            raise RecordedTrafficError(f"cannot read {error.filename}: {error.strerror}") from None
+        self.report = ReadingReport()
+
+    def batches(self, batch_events_max: int) -> Iterator[Events]:
+        """Yield every valid event once, in merged order, as batches of one topic with their arrival set."""
+        pieces = heapq.merge(*(self._pieces(topic) for topic in self.files), key=lambda piece: piece[:2])
+        for piece in pieces:
+            count = len(piece.events)
+            for start in range(0, count, batch_events_max):
+                whole = count <= batch_events_max
+                yield piece.events if whole else _cut(piece.events, start, min(start + batch_events_max, count))
+
+    def _pieces(self, topic: Topic) -> Iterator[_Piece]:
+        """Yield one file's events, cut where a step of the merge ends."""
+        for events in self._timed(topic):
+            steps = events.arrival // STEP_MS
+            cuts = [0, *(np.flatnonzero(np.diff(steps)) + 1).tolist(), len(steps)]
+            for start, end in pairwise(cuts):
+                if end > start:
+                    yield _Piece(int(steps[start]), _ORDER[topic], _cut(events, start, end))
+
+    def _timed(self, topic: Topic) -> Iterator[Events]:
+        """Yield one file's events with their arrival, without those whose `ts` cannot be."""
+        clock = ArrivalClock()
+        waiting: deque[_Decoded] = deque()
+        voters: list[int] = []  # the ts of all that waits behind the first
+        for decoded in self._decoded(topic):
+            if not len(decoded.events):
+                continue
+            waiting.append(decoded)
+            if len(waiting) > 1:
+                voters += decoded.events.ts.tolist()
+            while len(waiting) > 1 and len(voters) >= VOTERS:
+                yield self._judged(topic, waiting.popleft(), clock, voters)
+                voters = voters[len(waiting[0].events) :]
+        while waiting:
+            yield self._judged(topic, waiting.popleft(), clock, voters)
+            voters = voters[len(waiting[0].events) :] if waiting else []
+
+    def _judged(self, topic: Topic, decoded: _Decoded, clock: ArrivalClock, voters: list[int]) -> Events:
+        events = decoded.events
+        arrival, refused = clock.judge(events.ts, voters)
+        for index, reason in refused.items():
+            ts, at = int(events.ts[index]), int(arrival[index])
+            detail = f"ts {ts} in a line that came at about {at}"
+            line = decoded.line_of(int(events.row[index]))
+            self.report.refuse(topic, BadLine(self.files[topic].name, line, reason, detail))
+        timed = replace(events, arrival=arrival)
+        return _keep(timed, np.delete(np.arange(len(arrival)), list(refused))) if refused else timed
+
+    def _decoded(self, topic: Topic) -> Iterator[_Decoded]:
+        """Yield one file's valid lines as columns, and count the others."""
+        path, report = self.files[topic], self.report
+
+        def too_long(line: int) -> None:
+            report.read[topic] += 1
+            report.refuse(topic, BadLine(path.name, line, Reason.TOO_LARGE, f"more than {RECORD_BYTES_MAX} bytes"))
+
+        try:
+            for lines in read_lines(path, RECORD_BYTES_MAX, too_long):
+                decoded = self._decode(topic, lines)
+                report.position[path] = lines.position
+                yield decoded
+        except DamagedError as damage:
+            report.damaged.append(f"{path.name}: {damage}; what could be unpacked was read")
+        except OSError as error:
+            raise RecordedTrafficError(f"cannot read {path}: {error.strerror}") from error
+
+    def _decode(self, topic: Topic, lines: Lines) -> _Decoded:
+        values, numbers = lines.values, None
+        if b"" in values or b"\r" in values:
+            kept = [index for index, value in enumerate(values) if value not in {b"", b"\r"}]
+            self.report.empty += len(values) - len(kept)
+            values, numbers = [values[index] for index in kept], kept
+        events, refusals = decode_batch(topic, values, None)
+        decoded = _Decoded(events, lines.first, numbers)
+        self.report.read[topic] += len(values)
+        for refusal in refusals:
+            line = decoded.line_of(refusal.row)
+            self.report.refuse(topic, BadLine(self.files[topic].name, line, refusal.reason, refusal.detail))
+        return decoded
+
+
+class _Piece(NamedTuple):
+    step: int
+    order: int
+    events: Events
+
+
+@dataclass(frozen=True, slots=True)
+class _Decoded:
+    events: Events
+    first: int
+    numbers: list[int] | None  # the place of each row among the lines, where empty ones were left out
+
+    def line_of(self, row: int) -> int:
+        return self.first + (row if self.numbers is None else self.numbers[row])
+
+
+_COLUMNS = tuple(column.name for column in fields(Events) if column.name != "topic")
+
+
+def _cut(events: Events, start: int, end: int) -> Events:
+    """Return events[start:end]; the columns are views."""
+    if start == 0 and end == len(events):
+        return events
+    return replace(events, **{name: getattr(events, name)[start:end] for name in _COLUMNS})
+
+
+def _keep(events: Events, rows: NDArray[np.int64]) -> Events:
+    """Return the given rows."""
+    kept: dict[str, Any] = {}
+    for name in _COLUMNS:
+        column = getattr(events, name)
+        kept[name] = column[rows] if isinstance(column, np.ndarray) else [column[row] for row in rows.tolist()]
+    return replace(events, **kept)
