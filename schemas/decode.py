@@ -39,15 +39,9 @@ _PARSE = {
     Topic.FOLLOWS: msgspec.json.Decoder(Follow).decode,
     Topic.SEARCHES: msgspec.json.Decoder(Search).decode,
 }
-_VERB = {"like": Verb.LIKE, "unlike": Verb.UNLIKE, "follow": Verb.FOLLOW, "unfollow": Verb.UNFOLLOW}
-_SURFACE: dict[str | None, int] = {
-    None: Surface.ABSENT,
-    "feed": Surface.FEED,
-    "search": Surface.SEARCH,
-    "profile": Surface.PROFILE,
-    "note": Surface.NOTE,
-    "external": Surface.EXTERNAL,
-}
+# Plain integers: NumPy takes an enumeration's members at twice the cost.
+_VERB = {verb.name.lower(): int(verb) for verb in Verb}
+_SURFACE = {None if surface is Surface.ABSENT else surface.name.lower(): int(surface) for surface in Surface}
 
 
 class _Lists(NamedTuple):
@@ -62,7 +56,7 @@ class _Lists(NamedTuple):
     surfaces: list[str | None]
     subject_ids: list[str]
     actions: list[str] | None = None
-    owner_ids: list[Any] | None = None  # str, or for a search str | None
+    owner_ids: list[str | None] | None = None
     item_ids: list[str | None] | None = None
     positions: list[int | None] | None = None
 
@@ -198,10 +192,6 @@ def _columns(
         verb = np.full(n, Verb.SEARCH, np.uint8)
     else:
         verb = np.fromiter(map(_VERB.__getitem__, lists.actions), np.uint8, n)
-    if topic is Topic.LIKES and lists.owner_ids is not None:
-        owner = hash_ids(lists.owner_ids)
-    else:
-        owner = nothing if lists.owner_ids is None else hash_optional(lists.owner_ids)
     return Events(
         topic=topic,
         row=rows,
@@ -211,7 +201,7 @@ def _columns(
         event=hash_ids(lists.event_ids),
         actor=hash_ids(lists.actor_ids),
         subject=hash_ids(lists.subject_ids),
-        owner=owner,
+        owner=nothing if lists.owner_ids is None else hash_optional(lists.owner_ids),
         item=nothing if lists.item_ids is None else hash_optional(lists.item_ids),
         position=_positions(lists.positions, n),
         created_at=_or_default(lists.created_at, ABSENT_MS),
