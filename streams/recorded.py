@@ -87,7 +87,7 @@ class Recording:
                 self.files[topic] = found[0]
         if not self.files:
             raise RecordedTrafficError(
-                f"{directory} holds no recorded traffic: no likes.jsonl, follows.jsonl or searches.jsonl, nor one as .gz"
+                f"{directory} holds no recorded traffic: no likes.jsonl, follows.jsonl or searches.jsonl, or .gz of it"
             )
         try:
             self.bytes_total = sum(path.stat().st_size for path in self.files.values())
