@@ -31,6 +31,9 @@ LENIENT_MS = 24 * 3_600_000
 
 _UPPER_QUARTILE = 0.75
 
+_STRETCH = 256
+"""Lines looked at together where nothing is wrong with them."""
+
 
 class ArrivalClock:
     """The arrival time of each line of one file, estimated in order; where the file is cut changes nothing."""
@@ -44,26 +47,54 @@ class ArrivalClock:
 
         `following` is the `ts` of the valid lines after them: at least `VOTERS`, or all that are left.
         """
-        times = ts.tolist()
-        arrival = np.empty(len(times), np.int64)
+        arrival = np.empty(len(ts), np.int64)
         refused: dict[int, Reason] = {}
-        clock = self._clock_ms
-        for index, time in enumerate(times):
-            if clock is None or time > clock + AHEAD_MS_MAX:
-                after = times[index + 1 : index + 1 + VOTERS]
-                after += following[: VOTERS - len(after)]
-                if self._ahead(time, after):
-                    refused[index] = Reason.TS_IN_FUTURE
-                else:
-                    clock = self._clock_ms = time
-            elif time < clock - BEHIND_MS_MAX:
-                refused[index] = Reason.TS_TOO_OLD
-            elif time > clock:
-                clock = self._clock_ms = time
-            arrival[index] = time if clock is None else clock
-            if index not in refused:
-                self._before.append(time)
+        for start in range(0, len(ts), _STRETCH):
+            end = min(start + _STRETCH, len(ts))
+            if not self._plain(ts[start:end], arrival[start:end]):
+                self._one_by_one(ts, start, end, following, arrival, refused)
         return arrival, refused
+
+    def _plain(self, ts: NDArray[np.int64], arrival: NDArray[np.int64]) -> bool:
+        """Take a stretch without a leap or an old `ts` all at once; return False, and do nothing, for any other."""
+        if self._clock_ms is None:
+            return False
+        np.maximum.accumulate(ts, out=arrival)
+        np.maximum(arrival, self._clock_ms, out=arrival)
+        if ts[0] > self._clock_ms + AHEAD_MS_MAX or (ts[1:] > arrival[:-1] + AHEAD_MS_MAX).any():
+            return False
+        if (ts < arrival - BEHIND_MS_MAX).any():
+            return False
+        self._clock_ms = int(arrival[-1])
+        self._before.extend(ts[-VOTERS:].tolist())
+        return True
+
+    def _one_by_one(
+        self,
+        ts: NDArray[np.int64],
+        start: int,
+        end: int,
+        following: Sequence[int],
+        arrival: NDArray[np.int64],
+        refused: dict[int, Reason],
+    ) -> None:
+        times = ts[start : end + VOTERS].tolist()
+        if len(times) < end - start + VOTERS:
+            times += following[:VOTERS]
+        for place in range(end - start):
+            time, clock = times[place], self._clock_ms
+            if clock is None or time > clock + AHEAD_MS_MAX:
+                if self._ahead(time, times[place + 1 : place + 1 + VOTERS]):
+                    refused[start + place] = Reason.TS_IN_FUTURE
+                else:
+                    self._clock_ms = time
+            elif time < clock - BEHIND_MS_MAX:
+                refused[start + place] = Reason.TS_TOO_OLD
+            elif time > clock:
+                self._clock_ms = time
+            arrival[start + place] = time if self._clock_ms is None else self._clock_ms
+            if start + place not in refused:
+                self._before.append(time)
 
     def _ahead(self, time: int, after: list[int]) -> bool:
         """Say whether a leap to `time` is an error, by the lines after it.

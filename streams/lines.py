@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = 1 << 19
 """Read and unpacked at once: some thousand events, which is where the cost of a batch is spread thin."""
 
 _GZIP = 31

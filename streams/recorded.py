@@ -200,7 +200,27 @@ def _cut(events: Events, start: int, end: int) -> Events:
     """Return events[start:end]; the columns are views."""
     if start == 0 and end == len(events):
         return events
-    return replace(events, **{name: getattr(events, name)[start:end] for name in _COLUMNS})
+    return Events(
+        events.topic,
+        events.row[start:end],
+        events.ts[start:end],
+        events.arrival[start:end],
+        events.verb[start:end],
+        events.event[start:end],
+        events.actor[start:end],
+        events.subject[start:end],
+        events.owner[start:end],
+        events.item[start:end],
+        events.position[start:end],
+        events.created_at[start:end],
+        events.device[start:end],
+        events.ip_prefix[start:end],
+        events.surface[start:end],
+        events.actor_ids[start:end],
+        events.subject_ids[start:end],
+        events.owner_ids[start:end],
+        events.item_ids[start:end],
+    )
 
 
 def _keep(events: Events, rows: NDArray[np.int64]) -> Events:
