@@ -86,7 +86,7 @@ def decode_batch(
         rows = np.delete(rows, failed)
     lists = _lists(topic, structs)
     ts = np.array(lists.ts, np.int64)
-    arrived = ts if arrival is None else arrival[rows]
+    arrived = ts.copy() if arrival is None else arrival[rows]
     breach = _breaches(topic, lists, ts, arrived)
     if breach is not None:
         failed = sorted([*failed, *rows[breach].tolist()])

@@ -32,7 +32,7 @@ BEHIND_MS_MAX = 604_800_000
 
 Id = Annotated[
     str,
-    Meta(min_length=1, max_length=ID_BYTES_MAX, extra_json_schema={"x-max-bytes-utf8": ID_BYTES_MAX}),
+    Meta(min_length=1, max_length=ID_BYTES_MAX, extra_json_schema={"x-maxBytes": ID_BYTES_MAX}),
 ]
 TimeMs = Annotated[int, Meta(ge=0, le=TS_MS_MAX)]
 
@@ -113,6 +113,7 @@ class Search(Struct, frozen=True, gc=False, omit_defaults=True):
         Meta(
             min_length=1,
             max_length=QUERY_CHARACTERS_MAX,
+            extra_json_schema={"pattern": r"\S"},
             description="The text as it was typed, 1 to 256 characters. It becomes a keyword by NFKC, case "
             "folding and collapsing of white space; something must be left of it then.",
         ),

@@ -26,6 +26,9 @@ from schemas.text import normalise_query
 Finding = tuple[Reason, str]
 """A reason and its detail, without the row."""
 
+DUPLICATE: Finding = (Reason.DUPLICATE_FIELD, "a field is given twice, and one of its values breaks the contract")
+"""What is left when the second look finds nothing: it sees the last of two values, the typed parse each."""
+
 _SHOWN_MAX = 60
 """Characters of a value that a detail shows: enough to find it, too few to fill a log."""
 
@@ -187,8 +190,7 @@ def explain(topic: Topic, value: bytes | None, arrival_ms: int | None) -> Findin
             return Reason.INCOMPLETE_CLICK, f"{' and '.join(absent)} missing; the fields of a click come together"
     if finding is not None:
         return finding
-    # Read without types the last of two values stands; the typed parse stops at the first that is wrong.
-    return Reason.DUPLICATE_FIELD, "a field is given twice, and one of its values breaks the contract"
+    return DUPLICATE
 
 
 def read(value: bytes | None) -> dict[str, Any] | Finding:

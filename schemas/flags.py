@@ -21,6 +21,12 @@ SCHEMA_VERSION: Final = 1
 FLAG_SCHEMA_ID: Final = "urn:boostwatch:schema:flag:v1"
 """The published schema's `$id`, and `ce_dataschema`."""
 
+FLAG_ID_PATTERN: Final = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+"""A UUID in lower case, as `flag_id` writes it."""
+
+FLAG_ID_CHARACTERS: Final = 36
+"""Stated beside the pattern, whose end some readers take to be before a last line feed."""
+
 CONTENT_TYPE: Final = "application/json"
 
 _NAMESPACE: Final = UUID("6f1d3b8e-52a4-4c8b-9d0e-8c7f2a51e643")
@@ -169,7 +175,9 @@ class Flag(Struct, frozen=True, kw_only=True):
     flag_id: Annotated[
         str,
         Meta(
-            pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
+            pattern=FLAG_ID_PATTERN,
+            min_length=FLAG_ID_CHARACTERS,
+            max_length=FLAG_ID_CHARACTERS,
             description="A UUID that depends only on kind, subject and the start of the episode.",
         ),
     ]

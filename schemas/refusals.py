@@ -22,6 +22,7 @@ class Reason(StrEnum):
     UNKNOWN_ACTION = "unknown_action"
     UNKNOWN_SURFACE = "unknown_surface"
     UNKNOWN_VERDICT = "unknown_verdict"
+    NOT_A_FLAG_ID = "not_a_flag_id"
     QUERY_LENGTH = "query_length"
     QUERY_BLANK = "query_blank"  # nothing is left of the query once it is normalised
     TEXT_TOO_LONG = "text_too_long"  # free text of a verdict
