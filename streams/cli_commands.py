@@ -1,0 +1,244 @@
+"""What there is to type: every command with its arguments, its help and what it runs."""
+
+# ruff: noqa: PLC0415 -- what a command needs is imported when it runs: `--help` answers in a tenth of a second
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from streams.errors import SchemasStale
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from streams.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One argument, as argparse takes it."""
+
+    names: tuple[str, ...]
+    options: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command. `summary` completes "boostwatch X: ..."; `run` returns None or an exit code."""
+
+    name: str
+    summary: str
+    about: str
+    examples: tuple[str, ...]
+    run: Callable[[Settings, argparse.Namespace], int | None]
+    arguments: tuple[Argument, ...] = ()
+
+
+def argument(*names: str, **options: Any) -> Argument:
+    """Make an argument."""
+    return Argument(names, options)
+
+
+def number(low: float, high: float, kind: type[int | float] = int) -> Callable[[str], float]:
+    """Make a reader of numbers within bounds, which argparse turns into a refusal that names the bounds."""
+
+    def read(text: str) -> float:
+        try:
+            value = kind(text.replace("_", "").replace(",", "") if kind is int else text)
+        except ValueError:
+            value = None
+        if value is None or not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text!r} is no number from {low:,} to {high:,}")
+        return value
+
+    return read
+
+
+def _demo(settings: Settings, given: argparse.Namespace) -> int | None:
+    from streams import demo
+
+    return demo.run(settings, given.seconds, given.seed)
+
+
+def _worker(settings: Settings, _: argparse.Namespace) -> int | None:
+    from streams import worker
+
+    return worker.run_worker(settings)
+
+
+def _topics(settings: Settings, given: argparse.Namespace) -> int | None:
+    from streams import topics
+
+    return topics.run(settings, check=given.check)
+
+
+def _simulate(settings: Settings, given: argparse.Namespace) -> None:
+    from streams import simulate_command
+
+    simulate_command.run(settings, given)
+
+
+def _replay(settings: Settings, given: argparse.Namespace) -> None:
+    from streams import replay
+
+    replay.run(settings, given.directory, given.flags, given.batch)
+
+
+def _flags(settings: Settings, given: argparse.Namespace) -> None:
+    from streams import flags_view
+
+    flags_view.run(settings, since=given.since, kinds=given.kind or [], raw=given.json)
+
+
+def _schemas(_: Settings, given: argparse.Namespace) -> None:
+    from schemas import documents
+
+    if given.check:
+        stale = documents.stale()
+        if stale:
+            raise SchemasStale(f"the published schemas are stale ({'; '.join(stale)}); run `boostwatch schemas`")
+        sys.stdout.write("the published schemas are those of the code\n")
+        return
+    try:
+        changed = documents.write(allow_breaking=given.allow_breaking)
+    except documents.BreakingChangeError as error:
+        raise SchemasStale(str(error)) from None
+    sys.stdout.write("".join(f"wrote {documents.PUBLISHED / path}\n" for path in changed) or "nothing has changed\n")
+
+
+def _settings(settings: Settings, _: argparse.Namespace) -> None:
+    for name, value in settings.masked().items():
+        rule = type(settings).model_fields[name].description
+        shown = "" if value is None else value
+        sys.stdout.write(f"{name} = {shown!r}  # {rule}\n" if value is not None else f"# {name} is not set: {rule}\n")
+
+
+def _instant(text: str) -> int:
+    from datetime import UTC, datetime
+
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time such as 2025-11-24 or 2025-11-24T06:00") from None
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+KINDS = ("follower_spike", "like_boost", "keyword_ranking", "keyword_trend", "automation", "lockstep")
+FAMILIES = ("plain", "metro", "campus", "bazaar", "newsroom", "harbour", "festival", "quiet")
+
+COMMANDS = (
+    Command(
+        "demo",
+        "the whole system on this machine, with nothing to install beside Python packages",
+        "Starts an embedded broker, a worker and simulated traffic with attacks in it, and prints the flags as\n"
+        "they happen. The address of the page is printed too. It ends by itself, or on Ctrl-C, and then compares\n"
+        "the flags with the attacks that were in the traffic.",
+        ("boostwatch demo", "boostwatch demo --seconds 120 --seed 7"),
+        _demo,
+        (
+            argument("--seconds", type=number(20, 86_400), default=90, help="how long it runs live (default: 90)"),
+            argument("--seed", type=number(0, 2**32 - 1), default=1, help="which traffic (default: 1)"),
+        ),
+    ),
+    Command(
+        "worker",
+        "one worker: events in, flags out",
+        "Start more of them for more throughput: they share the partitions. Ends in order on SIGTERM and Ctrl-C,\n"
+        "with what it has done committed. /live, /ready, /metrics and the page are at BOOSTWATCH_HTTP_PORT.",
+        (
+            "boostwatch worker",
+            "boostwatch worker --config boostwatch.toml",
+            "BOOSTWATCH_HTTP_PORT=8090 boostwatch worker",
+        ),
+        _worker,
+    ),
+    Command(
+        "topics",
+        "create every topic that is not there, and check those that are",
+        "Partitions, retention and compaction are those that the workers need. What differs is told and left as it is.",
+        ("boostwatch topics --bootstrap kafka-1:9092", "boostwatch topics --check"),
+        _topics,
+        (argument("--check", action="store_true", help="create nothing; exit with an error where something differs"),),
+    ),
+    Command(
+        "simulate",
+        "traffic of a simulated platform, with attacks whose truth is known",
+        "Into a directory, as recorded traffic with attacks.jsonl beside it; or to Kafka: some hours of history at\n"
+        "once, then live. The same arguments give the same traffic.",
+        (
+            "boostwatch simulate /tmp/day --events 500000 --seed 3",
+            "boostwatch simulate --bootstrap 127.0.0.1:9092 --seconds 600",
+        ),
+        _simulate,
+        (
+            argument("directory", nargs="?", type=Path, metavar="DIR", help="where to write; else --bootstrap"),
+            argument("--seed", type=number(0, 2**32 - 1), default=1, help="which traffic (default: 1)"),
+            argument("--clean", action="store_true", help="no attacks, only what people do"),
+            argument("--events", type=number(1_000, 10**10), help="into DIR: how many, about (default: 500000)"),
+            argument("--days", type=number(0.05, 366, float), help="into DIR: over how many days (default: 2)"),
+            argument("--start", type=_instant, metavar="TIME", help="into DIR: first day, UTC (default: 2025-11-24)"),
+            argument("--family", choices=FAMILIES, help="into DIR: how people behave (default: plain)"),
+            argument("--plain", action="store_true", help="into DIR: do not gzip"),
+            argument("--seconds", type=number(1, 86_400 * 366), help="to Kafka: how long, live (default: 600)"),
+            argument("--history", type=number(10_000, 10**9), help="to Kafka: events before that (default: 250000)"),
+            argument("--truth", type=Path, metavar="DIR", help="to Kafka: where to write the truth"),
+        ),
+    ),
+    Command(
+        "replay",
+        "the worker's detectors over recorded traffic, without a broker",
+        "Reads likes.jsonl, follows.jsonl and searches.jsonl (each optional, each may end in .gz) in bounded memory.\n"
+        "A bad line is counted and reported, not fatal. The same recording gives the same flags.",
+        ("boostwatch replay /tmp/day --flags flags.jsonl",),
+        _replay,
+        (
+            argument("directory", type=Path, metavar="DIR", help="the recorded traffic"),
+            argument("--flags", type=Path, required=True, metavar="OUT.jsonl", help="where to write the flags"),
+            argument(
+                "--batch",
+                type=number(1, 1_000_000),
+                default=8_192,
+                metavar="N",
+                help="events handed over at once, at most (default: 8192); changes the speed, never the flags",
+            ),
+        ),
+    ),
+    Command(
+        "flags",
+        "follow the flags topic in a terminal",
+        "One line or a few for each flag: what, on whom, how much more than usual, and why. Ctrl-C ends it.",
+        (
+            "boostwatch flags",
+            "boostwatch flags --since beginning --kind follower_spike",
+            "boostwatch flags --json | jq .subject.id",
+        ),
+        _flags,
+        (
+            argument("--since", choices=("beginning", "now"), default="now", help="where to begin (default: now)"),
+            argument("--kind", action="append", choices=KINDS, help="only this kind; may be given again"),
+            argument("--json", action="store_true", help="the records' own JSON, one a line"),
+        ),
+    ),
+    Command(
+        "schemas",
+        "write the JSON Schemas and the AsyncAPI document from the code's own types",
+        "With --check nothing is written, and the exit code tells whether the published ones are those of the code.",
+        ("boostwatch schemas", "boostwatch schemas --check"),
+        _schemas,
+        (
+            argument("--check", action="store_true", help="write nothing; fail when something is stale"),
+            argument("--allow-breaking", action="store_true", help="write even what breaks readers or producers"),
+        ),
+    ),
+    Command(
+        "settings",
+        "print every setting as it would be used here, with what is allowed",
+        "Secrets are masked. The lines are those of a settings file.",
+        ("boostwatch settings", "boostwatch settings --config boostwatch.toml"),
+        _settings,
+    ),
+)
+"""In the order in which `--help` shows them."""

@@ -1,0 +1,37 @@
+"""From the settings to the options that every Kafka client takes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from streams.clients import security_options
+from streams.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from streams.settings import Settings
+
+
+def security_of(settings: Settings) -> dict[str, object]:
+    """Return the options for TLS and SASL, as kafka-python and aiokafka both name them.
+
+    Raises ConfigurationError when a certificate or key cannot be used.
+    """
+    password, key_password = settings.sasl_password, settings.tls_key_password
+    try:
+        return security_options(
+            protocol=settings.security_protocol,
+            sasl_mechanism=settings.sasl_mechanism,
+            username=settings.sasl_username,
+            password=password.get_secret_value() if password else None,
+            ca_path=settings.tls_ca_path,
+            cert_path=settings.tls_cert_path,
+            key_path=settings.tls_key_path,
+            key_password=key_password.get_secret_value() if key_password else None,
+        )
+    except OSError as error:  # ssl.SSLError is one
+        files = settings.tls_ca_path, settings.tls_cert_path, settings.tls_key_path
+        told = ", ".join(str(path) for path in files if path)
+        raise ConfigurationError(
+            f"tls_ca_path, tls_cert_path or tls_key_path cannot be used ({told}): {error}; each must be PEM, and the"
+            " key that of the certificate, with tls_key_password if it is encrypted"
+        ) from None

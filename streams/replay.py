@@ -1,0 +1,113 @@
+"""`boostwatch replay`: the worker's own stages over recorded traffic, with files in the place of topics.
+
+At the end of the recording event time stays where the last event left it, as it would on a topic that falls
+silent: episodes that are still open stay open, and nothing is closed that the traffic did not close.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from detectors.actors import Outcome
+from schemas.columns import Topic
+from schemas.flags import Flag, encode_flag
+from streams.errors import RecordedTrafficError
+from streams.pipeline import build_actor_stage, build_subject_stage
+from streams.recorded import STEMS, Recording
+from streams.replay_report import Progress, print_summary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from streams.settings import Settings
+
+BATCH_EVENTS = 8_192
+"""Events handed over at once, at most; the flags do not depend on it."""
+
+
+@dataclass(slots=True)
+class Totals:
+    """What a replay has done so far."""
+
+    outcomes: Counter[tuple[Topic, Outcome]] = field(default_factory=Counter)
+    flags: Counter[tuple[str, str]] = field(default_factory=Counter)  # by kind and status
+    events: int = 0
+    first_ms: int | None = None
+    event_time_ms: int = 0
+
+    def add(self, topic: Topic, outcome: np.ndarray[tuple[int], np.dtype[np.uint8]], flags: list[Flag]) -> None:
+        """Count one batch."""
+        for code, count in enumerate(np.bincount(outcome, minlength=len(Outcome)).tolist()):
+            if count:
+                self.outcomes[topic, Outcome(code)] += count
+        for flag in flags:
+            self.flags[flag.kind, flag.status] += 1
+        self.events += len(outcome)
+
+
+def replay(settings: Settings, recording: Recording, batch_events: int, totals: Totals) -> Iterator[list[Flag]]:
+    """Run the stages over a recording; yield after each batch the flags that it tipped, in decision order.
+
+    `emitted_at` of the flags is 0.
+    """
+    actors = build_actor_stage(settings)
+    subjects = build_subject_stage(settings)
+    for events in recording.batches(batch_events):
+        marked = actors.apply(events)
+        flags = subjects.apply(marked.actions, STEMS[events.topic])
+        totals.add(events.topic, marked.outcome, flags)
+        if totals.first_ms is None:
+            totals.first_ms = int(events.arrival[0])
+        totals.event_time_ms = max(totals.event_time_ms, int(events.arrival[-1]))
+        yield flags
+
+
+def run(settings: Settings, directory: Path, flags_path: Path, batch_events: int = BATCH_EVENTS) -> None:
+    """Replay a directory into a file of flags, one JSON object a line, and tell what happened.
+
+    The file appears under its name only once it is whole. Raises RecordedTrafficError.
+    """
+    recording = Recording(directory)
+    totals = Totals()
+    started = time.monotonic()
+    with _whole_file(flags_path) as out, Progress(recording, totals) as progress:
+        for flags in replay(settings, recording, batch_events, totals):
+            if flags:
+                now_ms = time.time_ns() // 1_000_000
+                out.writelines(encode_flag(msgspec.structs.replace(flag, emitted_at=now_ms)) + b"\n" for flag in flags)
+            progress.update()
+    print_summary(sys.stdout, recording, totals, time.monotonic() - started, flags_path)
+
+
+@contextmanager
+def _whole_file(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file that takes its name when all of it is written; what is no plain file is written directly."""
+    try:
+        if path.exists() and not path.is_file():
+            with path.open("wb") as stream:
+                yield stream
+            return
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise RecordedTrafficError(f"cannot write {path}: {error.strerror}") from None
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(name).chmod(0o666 & ~umask)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
