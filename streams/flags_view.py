@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 from kafka import TopicPartition
@@ -67,7 +67,7 @@ def follow(settings: Settings, *, since: Literal["beginning", "now"]) -> Iterato
         consumer.close()
 
 
-def assign(consumer: clients.KafkaConsumer, topic: str, since: Literal["beginning", "now"], bootstrap: str) -> None:
+def assign(consumer: Any, topic: str, since: Literal["beginning", "now"], bootstrap: str) -> None:
     """Give a consumer every partition of a topic, without a group: it commits nothing and disturbs nobody."""
     partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
     if not partitions:
