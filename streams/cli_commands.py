@@ -71,8 +71,9 @@ def _worker(settings: Settings, _: argparse.Namespace) -> int | None:
 
 def _topics(settings: Settings, given: argparse.Namespace) -> int | None:
     from streams import topics
+    from streams.connections import planned_topics, security_of
 
-    return topics.run(settings, check=given.check)
+    return topics.run(settings.bootstrap, planned_topics(settings), given.check, security_of(settings))
 
 
 def _simulate(settings: Settings, given: argparse.Namespace) -> None:

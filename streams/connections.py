@@ -1,4 +1,4 @@
-"""From the settings to the options that every Kafka client takes."""
+"""From the settings to what Kafka clients take: how to connect, and which topics there must be."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from streams.clients import security_options
 from streams.errors import ConfigurationError
+from streams.settings import HOUR_MS
+from streams.topic_plan import TopicNames, TopicPlan, plan
 
 if TYPE_CHECKING:
     from streams.settings import Settings
@@ -35,3 +37,27 @@ def security_of(settings: Settings) -> dict[str, object]:
             f"tls_ca_path, tls_cert_path or tls_key_path cannot be used ({told}): {error}; each must be PEM, and the"
             " key that of the certificate, with tls_key_password if it is encrypted"
         ) from None
+
+
+def planned_topics(settings: Settings) -> list[TopicPlan]:
+    """Return every topic as these settings want it."""
+    names = TopicNames(
+        likes=settings.topic_likes,
+        follows=settings.topic_follows,
+        searches=settings.topic_searches,
+        flags=settings.topic_flags,
+        verdicts=settings.topic_verdicts,
+        actions=settings.topic_actions,
+        surges=settings.topic_surges,
+        dead_letters=settings.topic_dead_letters,
+        actor_state=settings.topic_actor_state,
+        subject_state=settings.topic_subject_state,
+    )
+    return plan(
+        names,
+        settings.partitions,
+        replication=settings.replication,
+        input_retention_ms=settings.input_retention_hours * HOUR_MS,
+        flags_retention_ms=settings.flags_retention_hours * HOUR_MS,
+        create_time=settings.timestamps == "CreateTime",
+    )

@@ -35,6 +35,8 @@ def configure(level: Literal["debug", "info", "warning", "error"], form: Literal
         library = logging.getLogger(name)
         library.setLevel(chosen if level == "debug" else max(chosen, logging.WARNING))
         library.propagate = True
+    # It warns whenever the machine is busy for a tenth of a second.
+    logging.getLogger("kafka.net.selector").setLevel(chosen if level == "debug" else logging.ERROR)
     logging.captureWarnings(capture=True)
 
 

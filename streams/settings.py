@@ -73,6 +73,8 @@ class Settings(BaseSettings):
     topic_dead_letters: TopicName = Field("boostwatch.dead-letters", description=_TOPIC_RULE)
     topic_actions: TopicName = Field("boostwatch.actions", description=_TOPIC_RULE)
     topic_surges: TopicName = Field("boostwatch.surges", description=_TOPIC_RULE)
+    topic_actor_state: TopicName = Field("boostwatch.actor-state", description=_TOPIC_RULE)
+    topic_subject_state: TopicName = Field("boostwatch.subject-state", description=_TOPIC_RULE)
     partitions: int = Field(8, ge=1, le=4096, description="1 to 4096, for every topic alike; not to be changed later")
     replication: int = Field(1, ge=1, le=15, description="1 to 15, at most the number of brokers")
     timestamps: Literal["LogAppendTime", "CreateTime"] = Field(
