@@ -66,9 +66,11 @@ def _alternatives(writing: _Side, writer: Schema, reading: _Side, reader: Schema
     """Compare unions: each branch of the writer must fit a branch of the reader."""
     problems: list[str] = []
     for branch in writer.get("anyOf", [writer]):
-        attempts = [_compare(writing, branch, reading, other, path) for other in reader.get("anyOf", [reader])]
+        others = reader.get("anyOf", [reader])
+        attempts = [_compare(writing, branch, reading, other, path) for other in others]
         if all(attempts):
-            problems.append(min(attempts, key=len)[0])
+            kin = [_type_of(reading.resolve(other)) == _type_of(writing.resolve(branch)) for other in others]
+            problems += attempts[kin.index(True) if any(kin) else 0]
     return problems
 
 

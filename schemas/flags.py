@@ -118,6 +118,17 @@ class Share(Struct, frozen=True):
     observed: Annotated[float, Meta(ge=0, le=1, description="Share of the actions in the window that show it.")]
     expected: Annotated[float, Meta(ge=0, le=1, description="Share that is usual for this subject.")]
 
+    def __post_init__(self) -> None:
+        """Refuse what is no share.
+
+        Raises:
+            ValueError: one of the two is not in [0, 1].
+
+        """
+        for share in (self.observed, self.expected):
+            if not 0 <= share <= 1:
+                raise ValueError(f"a share is {share}; it must be in [0, 1]")
+
 
 class Evidence(Struct, frozen=True, omit_defaults=True):
     """Why it was flagged, in numbers and in words. Fields that a kind does not have are left out."""
