@@ -15,7 +15,11 @@ TOP_LEVEL = {
     "LICENSE", "CHANGELOG.md", "ARCHITECTURE.md", "Makefile", "requirements.lock",
 }  # fmt: skip
 
-OURS_MAY_IMPORT = {"schemas": {"schemas"}, "detectors": {"schemas", "detectors"}, "streams": {"schemas", "detectors", "streams"}}
+OURS_MAY_IMPORT = {
+    "schemas": {"schemas"},
+    "detectors": {"schemas", "detectors"},
+    "streams": {"schemas", "detectors", "streams"},
+}
 THIRD_PARTY_MAY_IMPORT = {
     "schemas": {"msgspec", "orjson", "numpy", "xxhash"},
     "detectors": {"numpy", "numba", "river", "msgspec"},
@@ -63,7 +67,19 @@ def test_imports_point_from_streams_to_detectors_to_schemas_and_never_back(packa
 
 @pytest.mark.parametrize("package", sorted(THIRD_PARTY_MAY_IMPORT))
 def test_inner_packages_import_few_libraries(package: str) -> None:
-    known = {"numpy", "numba", "river", "msgspec", "orjson", "xxhash", "rich", "pydantic", "click", "scipy", "pandas"} | IMPURE_MODULES
+    known = {
+        "numpy",
+        "numba",
+        "river",
+        "msgspec",
+        "orjson",
+        "xxhash",
+        "rich",
+        "pydantic",
+        "click",
+        "scipy",
+        "pandas",
+    } | IMPURE_MODULES
     for path in modules(package):
         libraries = {name.split(".")[0] for name in imported(path)} & known
         foreign = libraries - THIRD_PARTY_MAY_IMPORT[package] - ({"uuid"} if package == "schemas" else set())
@@ -74,7 +90,9 @@ def test_inner_packages_import_few_libraries(package: str) -> None:
 
 def test_detectors_know_no_clock_file_or_global_random() -> None:
     for path in modules("detectors"):
-        assert not imported(path) & IMPURE_MODULES, f"{path.relative_to(ROOT)} imports {imported(path) & IMPURE_MODULES}"
+        assert not imported(path) & IMPURE_MODULES, (
+            f"{path.relative_to(ROOT)} imports {imported(path) & IMPURE_MODULES}"
+        )
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call):
                 name = dotted(node.func)
