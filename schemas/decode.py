@@ -170,8 +170,9 @@ def _breaches(
             breach |= np.array([text is not None and len(text.encode()) > ID_BYTES_MAX for text in column], np.bool_)
     if topic is Topic.SEARCHES and lists.owner_ids is not None and lists.item_ids is not None:
         clicks = zip(lists.owner_ids, lists.item_ids, lists.positions or (), strict=True)
-        breach |= np.array([(click.count(None) % 3) != 0 for click in clicks], np.bool_)
-        breach |= np.array([not keyword for keyword in lists.subject_ids], np.bool_)
+        breach |= np.array([0 < click.count(None) < len(click) for click in clicks], np.bool_)
+        if "" in lists.subject_ids:
+            breach |= np.array([not keyword for keyword in lists.subject_ids], np.bool_)
     return breach if breach.any() else None
 
 
