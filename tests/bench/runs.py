@@ -42,7 +42,7 @@ class Run:
         return self.events / self.seconds
 
 
-class RunFailed(RuntimeError):
+class RunFailed(RuntimeError):  # noqa: N818 - as streams.errors names them
     """A process under measurement ended or stalled; the message holds the end of what it said."""
 
 
@@ -104,7 +104,7 @@ def _watch(name: str, process: subprocess.Popen[bytes], port: int, expected: int
 def events_read(port: int) -> int:
     """Sum `boostwatch_events_total` over the input topics and all outcomes; 0 while nothing answers."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:  # noqa: S310 - our own port
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
             text = answer.read().decode()
     except OSError:
         return 0
