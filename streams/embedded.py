@@ -22,6 +22,7 @@ and consumer groups with committed offsets. It is no Kafka, and what differs mat
 from __future__ import annotations
 
 import ctypes
+import time
 from typing import TYPE_CHECKING, Self
 
 from confluent_kafka import cimpl
@@ -41,6 +42,8 @@ _TOPIC_ALREADY_EXISTS = 36
 # Syslog's: only what makes the library unusable. The mock logs each request that it does not know to standard error.
 _LOG_LEVEL = b"0"
 _REASON_BYTES = 512
+# A command that follows on the heels of another is overlooked by the mock's thread for a second; after this, seldom.
+_SETTLE_S = 0.002
 
 
 class EmbeddedBroker:
@@ -88,6 +91,7 @@ class EmbeddedBroker:
         """Create a topic; raises ValueError when it exists, for its partitions can't be changed."""
         if self._cluster is None:
             raise BrokerUnavailable(f"the embedded broker does not run: start it before topic {name} is created")
+        time.sleep(_SETTLE_S)
         code = self._library.rd_kafka_mock_topic_create(self._cluster, name.encode(), partitions, 1)
         if code == _TOPIC_ALREADY_EXISTS:
             raise ValueError(f"the embedded broker has a topic {name} already: create topics before any client asks")

@@ -54,7 +54,8 @@ def ask(addresses: Sequence[str], tls: ssl.SSLContext | None, timeout_ms: int) -
                 reasons.append(f"{address} ({_reason(error)})")
         if time.monotonic() + _RETRY_PAUSE_S >= deadline:
             raise BrokerUnavailable(
-                f"no Kafka broker answers at {' or '.join(reasons)}: start it, or correct bootstrap or security"
+                f"no Kafka broker answers at {' or '.join(reasons)}:"
+                " start it, or correct the settings bootstrap and security_protocol"
             )
         time.sleep(_RETRY_PAUSE_S)
 
