@@ -1,0 +1,287 @@
+"""The consumer of the batch transport: one message per fetched partition batch, and commits that it owns.
+
+Faust's consumer makes four tasks per message and commits past work in flight; of it there remain the thread
+with the group membership, the rebalance callbacks and the life cycle. What is overridden here are names that
+Faust does not promise to keep, so the contract test pins the versions and each name.
+
+On its way out (a rebalance, a stop) everything that an agent has begun is seen to its end and committed; what
+none has begun is dropped and fetched again by whoever has the partition next. When the begun work does not end
+in time the worker stops: state that has seen records which nobody acknowledged must not live on.
+"""
+
+# ruff: noqa: SLF001 -- private names of Faust and aiokafka are what this is made of; the contract test pins them
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.consumer.fetcher import FetchResult
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import ConsumerStoppedError, IllegalStateError, KafkaError
+from faust.transport.drivers import aiokafka as driver
+from faust.types import ConsumerMessage
+
+from streams.commits import Partition
+from streams.errors import BrokerError
+from streams.fetched import FetchedBatch, read_fetch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from streams.commits import Ledger
+    from streams.lifecycle import Lifecycle
+    from streams.transport import TransportOptions
+
+log = logging.getLogger(__name__)
+
+POLL_S = 1.0
+"""A poll without records returns after this, so that a stop or a rebalance is noticed."""
+
+FULL_POLL_S = 0.02
+"""The same while a partition has all the batches in flight that it may have."""
+
+
+class BatchConsumerThread(driver.AIOKafkaConsumerThread):
+    """aiokafka's consumer on a thread and loop of its own, so that no batch, however long, delays a heartbeat."""
+
+    mundane_level = "debug"
+    consumer: BatchConsumer
+
+    def _create_consumer(self, loop: asyncio.AbstractEventLoop) -> AIOKafkaConsumer:  # noqa: ARG002
+        options = self.consumer.options
+        return AIOKafkaConsumer(
+            client_id=options.client_id,
+            group_id=self.app.conf.id,
+            group_instance_id=options.group_instance_id,
+            bootstrap_servers=options.bootstrap_servers,
+            # The same partition number of every topic goes to the same worker: the actor stage needs all three.
+            partition_assignment_strategy=[RangePartitionAssignor],
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            check_crcs=options.check_crcs,
+            fetch_max_wait_ms=options.fetch_wait_ms,
+            fetch_max_bytes=options.fetch_bytes_max,
+            max_partition_fetch_bytes=options.partition_fetch_bytes_max,
+            session_timeout_ms=options.session_timeout_ms,
+            heartbeat_interval_ms=options.session_timeout_ms // 10,
+            rebalance_timeout_ms=options.rebalance_timeout_ms,
+            max_poll_records=options.records_max,
+            request_timeout_ms=options.request_timeout_ms,
+            **options.security,
+        )
+
+    def close(self) -> None:
+        """Do nothing: the thread closes its own client on its own loop when it ends."""
+
+    async def _fetch_records(
+        self,
+        consumer: AIOKafkaConsumer,
+        active_partitions: set[Partition],
+        timeout: float | None = None,  # noqa: ASYNC109  # Faust's signature
+        max_records: int | None = None,
+    ) -> Mapping[Partition, list[FetchedBatch]]:
+        if not self.consumer.flow_active:
+            return {}
+        fetcher = consumer._fetcher
+        if consumer._closed or fetcher._closed:
+            raise ConsumerStoppedError
+        consumer._coordinator.check_errors()
+        with fetcher._subscriptions.fetch_context():
+            return await self._take(fetcher, active_partitions, time.monotonic() + (timeout or 0.0), max_records or 1)
+
+    async def _take(
+        self, fetcher: Any, active: set[Partition], deadline: float, records_max: int
+    ) -> Mapping[Partition, list[FetchedBatch]]:
+        """Do what aiokafka's `Fetcher.fetched_records` does, without an object per record."""
+        while True:
+            if fetcher._subscriptions.reassignment_in_progress:
+                await fetcher._subscriptions.wait_for_assignment()
+            taken: dict[Partition, list[FetchedBatch]] = {}
+            for tp in list(fetcher._records):
+                if tp not in active:
+                    if not fetcher._subscriptions.is_assigned(tp):
+                        del fetcher._records[tp]
+                    continue
+                fetched = fetcher._records.pop(tp)
+                fetcher._notify(fetcher._wait_consume_future)
+                if not isinstance(fetched, FetchResult):
+                    fetched.check_raise()
+                source = Partition(tp.topic, tp.partition)
+                batches = read_fetch(fetched, source, records_max, check_crcs=self.consumer.options.check_crcs)
+                if batches:
+                    taken[source] = batches
+            left = deadline - time.monotonic()
+            if taken or left <= 0 or fetcher._closed:
+                return taken
+            waiter = fetcher._create_fetch_waiter()
+            await asyncio.wait([waiter], timeout=left)
+            if not waiter.done():
+                waiter.cancel()
+                return {}
+            waiter.result()
+
+    async def positions(self) -> dict[Partition, tuple[int | None, int | None]]:
+        """Return where each assigned partition is read up to and its highwater, None where not known yet."""
+        return await self.call_thread(self._positions)  # type: ignore[no-any-return]
+
+    async def _positions(self) -> dict[Partition, tuple[int | None, int | None]]:
+        subscription = self._ensure_consumer()._subscription.subscription
+        assignment = subscription.assignment if subscription is not None else None
+        if assignment is None or not assignment.active:
+            return {}
+        states = {tp: assignment.state_value(tp) for tp in assignment.tps}
+        return {
+            Partition(tp.topic, tp.partition): (
+                state.position if state.has_valid_position else None,
+                state.highwater,
+            )
+            for tp, state in states.items()
+        }
+
+
+class BatchConsumer(driver.Consumer):
+    """Hands whole partition batches to the agents, and commits what the ledger says is done."""
+
+    mundane_level = "debug"
+    _thread: BatchConsumerThread
+
+    @property
+    def options(self) -> TransportOptions:
+        """How to fetch, from the app."""
+        return self.app.options  # type: ignore[no-any-return]
+
+    @property
+    def ledger(self) -> Ledger:
+        """The batches in flight, from the app."""
+        return self.app.ledger  # type: ignore[no-any-return]
+
+    @property
+    def lifecycle(self) -> Lifecycle:
+        """What stops the worker, from the app."""
+        return self.app.lifecycle  # type: ignore[no-any-return]
+
+    def _new_consumer_thread(self) -> BatchConsumerThread:
+        return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    def verify_event_path(self, now: float, tp: Any) -> None:
+        """Leave it to the watchdog: Faust's check compares two different clocks and never fires."""
+
+    async def positions(self) -> dict[Partition, tuple[int | None, int | None]]:
+        """Return where each assigned partition is read up to and its highwater, None where not known yet."""
+        return await self._thread.positions()
+
+    async def _drain_messages(self, fetcher: Any) -> None:
+        try:
+            while not (self.should_stop or fetcher.should_stop):
+                if self.ledger.crowded:
+                    await self.ledger.wait_changed(POLL_S)
+                    continue
+                batches, _ = await self._wait_next_records(POLL_S)
+                if batches and not self.should_stop:
+                    await self._hand_over(batches, self.app.consumer_generation_id)
+        except asyncio.CancelledError:
+            if not self.app.should_stop:
+                raise
+        except ConsumerStoppedError:
+            if not self.app.should_stop:
+                raise
+        except KafkaError as error:
+            self.lifecycle.fail(BrokerError(f"cannot fetch: {error!r}"))
+
+    async def _getmany(self, active_partitions: set[Any] | None, timeout: float) -> Any:  # noqa: ASYNC109
+        active = active_partitions or set()
+        free = {tp for tp in active if not self.ledger.full(tp)}
+        if not free:
+            await self.ledger.wait_changed(timeout)
+            return {}
+        # What waits in a full partition is already here, so look again soon.
+        return await self._thread.getmany(free, timeout if len(free) == len(active) else FULL_POLL_S)
+
+    async def _hand_over(self, batches: Mapping[Partition, list[FetchedBatch]], generation: int) -> None:
+        for batch in _in_turns(batches):
+            # Nothing below suspends until the message lies in its agent's queue, so flow cannot stop in between.
+            if not self.flow_active or self.app.consumer_generation_id != generation:
+                log.info("fetched batches are dropped on a rebalance; they are fetched again")
+                return
+            if batch.source not in self._active_partitions:
+                continue
+            batch.ticket = self.ledger.open(batch.source, batch.offset_first, batch.offset_next, batch.size_bytes)
+            if not batch.records and not batch.unreadable:
+                self.ledger.start(batch.ticket)
+                self.ledger.finish(batch.ticket)
+                continue
+            await self.callback(self._to_message(batch.source, batch))
+
+    def _to_message(self, tp: Any, record: FetchedBatch) -> ConsumerMessage:
+        return ConsumerMessage(
+            tp.topic,
+            tp.partition,
+            record.offset_first,
+            0.0,
+            0,
+            (),
+            None,
+            record,
+            None,
+            0,
+            record.size_bytes,
+            tp=tp,
+            generation_id=self.app.consumer_generation_id,
+        )
+
+    async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:  # noqa: ARG002, FBT001, FBT002
+        """Commit what the ledger says is done; True where something was committed."""
+        offsets = self.ledger.committable()
+        if not offsets or self._thread._consumer is None:
+            return False
+        if not await self._commit(offsets):
+            return False
+        self.ledger.committed(offsets)
+        self.app.observer.on_committed(offsets)
+        return True
+
+    async def wait_empty(self) -> None:
+        """Drop what no agent has begun, see the rest to its end, commit it."""
+        dropped = self.ledger.drop_queued()
+        log.info("waiting for the work in flight", extra={"fields": {"dropped": dropped}})
+        timeout_s = self.options.settle_timeout_ms / 1000
+        if self.lifecycle.failure is None and not await self._settled(timeout_s):
+            self.lifecycle.fail(
+                BrokerError(f"{self.ledger.in_flight_batches} batches were not acknowledged within {timeout_s:.0f} s")
+            )
+        # A commit that is under way when this one begins answers for it, perhaps with less: ask again.
+        for _ in range(3):
+            if not self.ledger.committable() or await self.commit():
+                break
+
+    async def _settled(self, timeout_s: float) -> bool:
+        settled = asyncio.ensure_future(self.ledger.wait_settled(timeout_s))
+        failed = asyncio.ensure_future(self.lifecycle.failed())
+        try:
+            await asyncio.wait({settled, failed}, return_when=asyncio.FIRST_COMPLETED)
+            return settled.done() and settled.result()
+        finally:
+            settled.cancel()
+            failed.cancel()
+
+    async def perform_seek(self) -> None:
+        """Begin a new assignment at its committed offsets; the app forgets the state that does not match them."""
+        try:
+            committed = await self.seek_to_committed()
+        except IllegalStateError:  # assigned anew meanwhile: the next assignment seeks again
+            return
+        except KafkaError as error:
+            self.lifecycle.fail(BrokerError(f"cannot read the committed offsets: {error!r}"))
+            raise
+        offsets = {Partition(tp.topic, tp.partition): offset for tp, offset in committed.items()}
+        self.app.observer.on_assigned(offsets, self.ledger.resume(offsets))
+
+
+def _in_turns(batches: Mapping[Partition, list[FetchedBatch]]) -> Iterator[FetchedBatch]:
+    """Go round the partitions, so that none waits for the whole of another."""
+    for turn in zip_longest(*batches.values()):
+        yield from (batch for batch in turn if batch is not None)

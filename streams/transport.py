@@ -1,0 +1,112 @@
+"""The batch transport: Faust's way in for consumers and producers of our own.
+
+It is registered under the entry-point group `faust.transports` as the URL scheme `boostwatch`, and set by hand
+on the app in `streams.app`, so that it also works from a source tree that nobody installed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from aiokafka import AIOKafkaProducer
+from faust.transport.drivers import aiokafka as driver
+
+from streams.consumer import BatchConsumer
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Mapping, Sequence
+
+SCHEME = "boostwatch"
+
+PRODUCE_BATCH_BYTES_MAX = 256 * 1024
+"""Records go together up to this: well under the 1 MiB that a broker takes by default, so that only a record
+that is too large by itself is ever refused for its size."""
+
+PRODUCE_REQUEST_BYTES_MAX = 64 << 20
+"""No bound of ours: a record too large for its topic is for the broker to refuse, which knows the topic's limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransportOptions:
+    """How to connect, fetch and send. Times in ms, sizes in bytes."""
+
+    bootstrap_servers: list[str]
+    client_id: str = "boostwatch"
+    group_instance_id: str | None = None
+    security: Mapping[str, Any] = field(default_factory=dict)
+    """aiokafka's keyword arguments for TLS and SASL."""
+    fetch_wait_ms: int = 50
+    partition_fetch_bytes_max: int = 1 << 20
+    fetch_bytes_max: int = 16 << 20
+    records_max: int = 8_192
+    session_timeout_ms: int = 30_000
+    rebalance_timeout_ms: int = 60_000
+    """How long the group waits for this worker on a rebalance; longer than `settle_timeout_ms`."""
+    settle_timeout_ms: int = 20_000
+    """How long work in flight may take to be acknowledged when partitions leave. Then the worker stops instead,
+    so it must be shorter than the rebalance time-out, after which others would already work on them."""
+    request_timeout_ms: int = 40_000
+    """How long a request may take, and so a produced record to be acknowledged. A broker's restart fits in it."""
+    check_crcs: bool = True
+
+
+class BatchProducer(driver.Producer):
+    """aiokafka's producer, started and stopped by Faust, that gives back the future of every record.
+
+    Not idempotent in Kafka's sense: aiokafka counts a refused batch in its sequence numbers and every later one
+    then fails. Order is kept without it (one request per partition at a time), and a repeat is recognised by
+    its readers: actions by their source offsets, flags by their ids.
+    """
+
+    mundane_level = "debug"
+
+    def _new_producer(self, transactional_id: str | None = None) -> AIOKafkaProducer:  # noqa: ARG002
+        options: TransportOptions = self.app.options
+        return AIOKafkaProducer(
+            client_id=options.client_id,
+            bootstrap_servers=options.bootstrap_servers,
+            acks="all",
+            max_batch_size=PRODUCE_BATCH_BYTES_MAX,
+            max_request_size=PRODUCE_REQUEST_BYTES_MAX,
+            request_timeout_ms=options.request_timeout_ms,
+            **options.security,
+        )
+
+    async def submit(
+        self,
+        topic: str,
+        value: bytes,
+        *,
+        key: bytes | None = None,
+        partition: int | None = None,
+        headers: Sequence[tuple[str, bytes]] = (),
+    ) -> asyncio.Future[Any]:
+        """Queue one record, waiting for room; the future is done when the broker has acknowledged it."""
+        sent: asyncio.Future[Any] = await self._ensure_producer().send(
+            topic, value, key=key, partition=partition, headers=list(headers)
+        )
+        return sent
+
+    def new_batch(self) -> Any:
+        """Return an empty record batch to fill."""
+        return self._ensure_producer().create_batch()
+
+    async def submit_batch(self, batch: Any, topic: str, partition: int) -> asyncio.Future[Any]:
+        """Queue a record batch, waiting for room; the future is done when the broker has acknowledged it."""
+        sent: asyncio.Future[Any] = await self._ensure_producer().send_batch(batch, topic, partition=partition)
+        return sent
+
+    async def partitions_of(self, topic: str) -> int:
+        """Return how many partitions a topic has."""
+        return len(await self._ensure_producer().partitions_for(topic))
+
+
+class Transport(driver.Transport):
+    """Faust's Kafka transport with the batch consumer and the producer above."""
+
+    Consumer = BatchConsumer
+    Producer = BatchProducer
+
+    driver_version = f"boostwatch on {driver.Transport.driver_version}"
