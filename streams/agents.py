@@ -1,0 +1,253 @@
+"""What the two agents do with a batch: records to marked actions, and blocks of actions to flags.
+
+A batch's own work is synchronous, on columns; between two batches the loop runs. What a batch causes is queued
+in order and awaited apart, so that several batches of a partition are on their way at once, and the ticket in
+the ledger is finished when all of it is acknowledged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from detectors.actions import Actions, partition_of
+from detectors.actors import Outcome
+from schemas.decode import decode_batch
+from streams.blocks import BlockHeader, BlockRefused, pack, unpack
+from streams.dead_letters import StreamReason, letter, unreadable
+from streams.publish import all_of
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Mapping, Sequence
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from detectors.actors import Marked
+    from schemas.columns import Events, Topic
+    from schemas.flags import Flag
+    from schemas.refusals import Refusal
+    from streams.blocks import Block
+    from streams.commits import Ledger, Partition
+    from streams.dead_letters import DeadLetterWriter, Letter
+    from streams.fetched import FetchedBatch
+    from streams.lifecycle import Lifecycle
+    from streams.metrics import Metrics
+    from streams.publish import Publisher, Sent
+    from streams.sources import Sources
+    from streams.stages import Stages
+
+log = logging.getLogger(__name__)
+
+BLOCK_BYTES_MAX = 512 * 1024
+"""A block larger than this is cut in two: half of what a broker takes by default, 1 MiB."""
+
+_OUTCOME_LABELS = {Outcome.ACCEPTED: "accepted", Outcome.DUPLICATE: "duplicate", Outcome.LATE: "late"}
+
+
+class Completion:
+    """Finishes tickets: when everything that came of a batch is acknowledged, and never otherwise."""
+
+    def __init__(self, ledger: Ledger, lifecycle: Lifecycle) -> None:
+        self._ledger = ledger
+        self._lifecycle = lifecycle
+        self._waiting: set[asyncio.Task[None]] = set()
+
+    def finish_after(self, batch: FetchedBatch, sent: Sequence[Sent]) -> None:
+        """Finish a batch's ticket after what was sent is acknowledged; the worker stops where it is not."""
+        task = asyncio.ensure_future(self._finish(batch, sent))
+        self._waiting.add(task)
+        task.add_done_callback(self._waiting.discard)
+
+    async def _finish(self, batch: FetchedBatch, sent: Sequence[Sent]) -> None:
+        try:
+            await all_of(sent)
+            if batch.ticket is not None:
+                self._ledger.finish(batch.ticket)
+        except Exception as error:  # noqa: BLE001  # whatever it is, the batch is not done
+            self._lifecycle.fail(error)
+
+
+class ActorsAgent:
+    """likes, follows, searches → marked actions, in blocks for the subject partitions."""
+
+    def __init__(
+        self,
+        topics: Mapping[str, Topic],
+        stages: Stages,
+        sources: Sources,
+        publisher: Publisher,
+        dead_letters: DeadLetterWriter,
+        metrics: Metrics,
+        completion: Completion,
+    ) -> None:
+        """`topics` says which input topic a Kafka topic is."""
+        self._topics = topics
+        self._stages = stages
+        self._sources = sources
+        self._publisher = publisher
+        self._dead_letters = dead_letters
+        self._metrics = metrics
+        self._completion = completion
+
+    async def process(self, batch: FetchedBatch) -> None:
+        """Work on one batch whose ticket was started."""
+        started = time.perf_counter()
+        topic = self._topics[batch.source.topic]
+        events, refusals = decode_batch(topic, batch.values, batch.timestamps())
+        marked = self._stages.actors(batch.source.partition).apply(events)
+        letters = _letters(batch, refusals)
+        offsets = batch.offsets()[events.row[marked.rows]]
+        blocks = self._blocks(batch, marked, offsets)
+        self._count(batch, events, marked, letters)
+        self._metrics.batch_seconds.labels("actors").observe(time.perf_counter() - started)
+        sent: list[Sent] = [await self._publisher.block(partition, value) for partition, value in blocks]
+        source = self._sources.get(batch.source, time.monotonic())
+        source.sent({partition for partition, _ in blocks}, marked.watermark, batch.offset_next - 1)
+        if letters:
+            sent.append(self._dead_letters.write(letters, batch.source.partition))
+        self._completion.finish_after(batch, sent)
+
+    def _blocks(self, batch: FetchedBatch, marked: Marked, offsets: NDArray[np.int64]) -> list[tuple[int, bytes]]:
+        actions = marked.actions
+        if not len(actions):
+            return []
+        partition = partition_of(actions.subject, self._sources.subject_partitions)
+        # Sorted once and then sliced: a stable order by partition, so each block keeps the order of its source.
+        order = np.argsort(partition, kind="stable")
+        actions, offsets, partition = actions.take(order), offsets[order], partition[order]
+        starts = np.flatnonzero(np.r_[True, partition[1:] != partition[:-1]])
+        ends = np.r_[starts[1:], len(partition)]
+        blocks: list[tuple[int, bytes]] = []
+        for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+            header = BlockHeader(*batch.source, batch.offset_first, batch.offset_next - 1, marked.watermark)
+            values = packed(_slice(actions, start, end), offsets[start:end], header)
+            blocks.extend((int(partition[start]), value) for value in values)
+        return blocks
+
+    def _count(self, batch: FetchedBatch, events: Events, marked: Marked, letters: Sequence[Letter]) -> None:
+        topic = batch.source.topic
+        for code, count in enumerate(np.bincount(marked.outcome, minlength=len(Outcome)).tolist()):
+            if count:
+                self._metrics.events.labels(topic, _OUTCOME_LABELS[Outcome(code)]).inc(count)
+        _count_letters(self._metrics, topic, letters)
+        if letters:
+            self._metrics.events.labels(topic, "dead_letter").inc(len(letters))
+        misrouted = misrouted_keys(batch, events)
+        if misrouted:
+            self._metrics.misrouted.labels(topic).inc(misrouted)
+        if len(batch):
+            self._metrics.last_record.labels(topic).set(batch.records[-1].timestamp / 1000)
+
+
+class SubjectsAgent:
+    """Blocks of actions → flags."""
+
+    def __init__(
+        self,
+        stages: Stages,
+        publisher: Publisher,
+        dead_letters: DeadLetterWriter,
+        metrics: Metrics,
+        completion: Completion,
+    ) -> None:
+        self._stages = stages
+        self._publisher = publisher
+        self._dead_letters = dead_letters
+        self._metrics = metrics
+        self._completion = completion
+
+    async def process(self, batch: FetchedBatch) -> None:
+        """Work on one batch whose ticket was started."""
+        started = time.perf_counter()
+        flags: list[Flag] = []
+        letters: list[Letter] = list(unreadable(batch))
+        for row, value in enumerate(batch.values):
+            try:
+                block = unpack(value)
+            except BlockRefused as refused:
+                letters.append(letter(batch, row, StreamReason.NOT_A_BLOCK, str(refused)))
+            else:
+                flags += self._apply(batch.source, block)
+        _count_letters(self._metrics, batch.source.topic, letters)
+        self._metrics.batch_seconds.labels("subjects").observe(time.perf_counter() - started)
+        sent: list[Sent] = [await self._publisher.flag(flag) for flag in flags]
+        if letters:
+            sent.append(self._dead_letters.write(letters, batch.source.partition))
+        self._completion.finish_after(batch, sent)
+
+    def _apply(self, at: Partition, block: Block) -> list[Flag]:
+        stage, seen = self._stages.subjects(at.partition)
+        header = block.header
+        if not len(block.offsets):
+            return stage.advance(header.source, header.watermark_ms, idle=header.idle)
+        new = int(np.searchsorted(block.offsets, seen.get(header.source, -1), side="right"))
+        if new:
+            self._metrics.repeated_actions.inc(new)
+        seen[header.source] = max(seen.get(header.source, -1), int(block.offsets[-1]))
+        if new == len(block.offsets):
+            return []
+        return stage.apply(_slice(block.actions, new, len(block.offsets)) if new else block.actions, header.source)
+
+
+def packed(actions: Actions, offsets: NDArray[np.int64], header: BlockHeader) -> list[bytes]:
+    """Pack rows into as few blocks as their size allows, in order."""
+    value = pack(actions, offsets, header)
+    if len(value) <= BLOCK_BYTES_MAX or len(actions) == 1:
+        return [value]
+    half = len(actions) // 2
+    # An event makes one action, so a cut between rows is also one between offsets.
+    return [
+        *packed(_slice(actions, 0, half), offsets[:half], header),
+        *packed(_slice(actions, half, len(actions)), offsets[half:], header),
+    ]
+
+
+def misrouted_keys(batch: FetchedBatch, events: Events) -> int:
+    """Count the valid records of a batch whose key is not their actor."""
+    keys = batch.keys()
+    actors: list[bytes | None] = list(map(str.encode, events.actor_ids))
+    if len(actors) != len(keys):
+        keys = [keys[row] for row in events.row.tolist()]
+    if actors == keys:
+        return 0
+    return sum(actor != key for actor, key in zip(actors, keys, strict=True))
+
+
+def _letters(batch: FetchedBatch, refusals: Sequence[Refusal]) -> list[Letter]:
+    made = [letter(batch, refusal.row, refusal.reason, refusal.detail) for refusal in refusals]
+    return [*made, *unreadable(batch)] if batch.unreadable else made
+
+
+def _count_letters(metrics: Metrics, topic: str, letters: Sequence[Letter]) -> None:
+    for one in letters:
+        metrics.dead_letters.labels(topic, one.reason.value).inc()
+
+
+def _slice(actions: Actions, start: int, end: int) -> Actions:
+    return Actions(
+        actions.ts[start:end],
+        actions.watermark[start:end],
+        actions.verb[start:end],
+        actions.subject[start:end],
+        actions.actor[start:end],
+        actions.owner[start:end],
+        actions.item[start:end],
+        actions.position[start:end],
+        actions.device[start:end],
+        actions.mark[start:end],
+        actions.traits[start:end],
+        actions.names,
+    )
+
+
+async def guarded(work: Coroutine[Any, Any, None], lifecycle: Lifecycle) -> None:
+    """Run an agent's work; what it raises stops the worker, since Faust would count the batch as done."""
+    try:
+        await work
+    except Exception as error:  # noqa: BLE001
+        lifecycle.fail(error)

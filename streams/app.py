@@ -1,0 +1,132 @@
+"""The Faust app: two agents on four topics, over the batch transport, and nothing else of Faust switched on.
+
+No tables, no leader, no web, no acks of Faust's own (`acks=False`: the ledger decides what is committed), no
+topics created. Faust gives the agents, their streams and life cycle, flow control, and the group membership.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import faust
+from faust.serializers.schemas import Schema
+from mode.supervisors import CrashingSupervisor
+from yarl import URL
+
+from streams.agents import guarded
+from streams.connections import security_of
+from streams.transport import SCHEME, Transport, TransportOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from streams.agents import ActorsAgent, SubjectsAgent
+    from streams.commits import Ledger, Partition
+    from streams.fetched import FetchedBatch
+    from streams.lifecycle import Lifecycle
+    from streams.settings import Settings
+
+STREAM_BUFFER_BATCHES = 65_536
+"""No bound: the ledger bounds what is in flight, and Faust's own bound would only pause partitions for good."""
+
+
+class Observer(Protocol):
+    """Who is told what the consumer does."""
+
+    def on_assigned(self, offsets: Mapping[Partition, int | None], strangers: set[Partition]) -> None:
+        """Take note of an assignment, at these committed offsets; no state kept for `strangers` fits."""
+
+    def on_committed(self, offsets: Mapping[Partition, int]) -> None:
+        """Take note that the broker has accepted these offsets."""
+
+
+class BatchSchema(Schema):
+    """Hands a fetched batch to the stream as it is: the stages decode it, in one pass."""
+
+    def compile(self, app: Any, **_: Any) -> Callable[..., Awaitable[Any]]:
+        """Return what makes an event of a message."""
+        create_event = app.create_event
+
+        async def decode(message: Any, *, propagate: bool = False) -> Any:  # noqa: ARG001
+            return create_event(None, message.value, {}, message)
+
+        return decode
+
+
+class BatchApp(faust.App):
+    """A Faust app with what the batch transport needs to find on it."""
+
+    mundane_level = "debug"
+
+    options: TransportOptions
+    ledger: Ledger
+    lifecycle: Lifecycle
+    observer: Observer
+
+    def _create_directories(self) -> None:
+        """Make none: there are no tables, and an image's root is read-only."""
+
+
+def transport_options(settings: Settings) -> TransportOptions:
+    """Return how to connect, fetch and send by these settings."""
+    return TransportOptions(
+        bootstrap_servers=settings.bootstrap_servers,
+        group_instance_id=settings.group_instance_id,
+        security=security_of(settings),
+        fetch_wait_ms=settings.fetch_wait_ms,
+        partition_fetch_bytes_max=settings.fetch_bytes_max,
+        fetch_bytes_max=max(settings.fetch_bytes_max, settings.in_flight_bytes_max // 4),
+        records_max=settings.batch_records_max,
+        session_timeout_ms=settings.session_timeout_ms,
+        rebalance_timeout_ms=max(60_000, settings.session_timeout_ms),
+    )
+
+
+def build_app(settings: Settings, ledger: Ledger, lifecycle: Lifecycle, observer: Observer) -> BatchApp:
+    """Build the app, without its agents. It must be called where the loop runs that will run it."""
+    url = URL(f"{SCHEME}://{settings.bootstrap_servers[0]}")
+    options = transport_options(settings)
+    app = BatchApp(
+        settings.group_id,
+        broker=str(url),
+        store="memory://",
+        cache="memory://",
+        autodiscover=False,
+        web_enabled=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        agent_supervisor=CrashingSupervisor,
+        stream_wait_empty=True,
+        stream_buffer_maxsize=STREAM_BUFFER_BATCHES,
+        stream_recovery_delay=0.0,
+        broker_commit_interval=settings.commit_interval_ms / 1000,
+        broker_session_timeout=options.session_timeout_ms / 1000,
+        broker_request_timeout=options.request_timeout_ms / 1000,
+        broker_rebalance_timeout=options.rebalance_timeout_ms / 1000,
+    )
+    app.options, app.ledger, app.lifecycle, app.observer = options, ledger, lifecycle, observer
+    app.transport = Transport([url], app)
+    return app
+
+
+def add_agents(app: BatchApp, settings: Settings, actors: ActorsAgent, subjects: SubjectsAgent) -> None:
+    """Declare the agents: `actors` over the three input topics, `subjects` over the actions."""
+
+    async def actors_agent(stream: Any) -> None:
+        async for batch in stream:
+            await _begin(app, batch, actors)
+
+    async def subjects_agent(stream: Any) -> None:
+        async for batch in stream:
+            await _begin(app, batch, subjects)
+
+    inputs = app.topic(*settings.input_topics.values(), schema=BatchSchema(), acks=False, internal=False)
+    actions = app.topic(settings.topic_actions, schema=BatchSchema(), acks=False, internal=False)
+    app.agent(inputs, name="actors")(actors_agent)
+    app.agent(actions, name="subjects")(subjects_agent)
+
+
+async def _begin(app: BatchApp, batch: FetchedBatch, agent: ActorsAgent | SubjectsAgent) -> None:
+    # After a failure nothing more is begun: what follows would stand on work that is not done.
+    if app.lifecycle.failure is None and batch.ticket is not None and app.ledger.start(batch.ticket):
+        await guarded(agent.process(batch), app.lifecycle)

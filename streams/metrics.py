@@ -1,0 +1,139 @@
+"""The worker's metrics, under the prefix `boostwatch_`, in a registry of their own; updated once per batch.
+
+Labels come from small fixed sets only: a configured topic name, a kind, an outcome, a reason. Never an id, a
+query or a partition. `detectors` knows nothing of this: its numbers are read from outside.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+OUTCOMES = ("accepted", "duplicate", "late", "dead_letter")
+
+LATENCY_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
+"""Fine around the seconds in which a flag should come, coarse up to a backlog of an hour."""
+
+BATCH_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+
+
+class Metrics:
+    """Every metric of one worker process. Counters start at 0 with the process."""
+
+    def __init__(self, topics: Iterable[str]) -> None:
+        """`topics` are the configured names of the input topics, whose outcomes are there from the start."""
+        registry = self.registry = CollectorRegistry(auto_describe=True)
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        GCCollector(registry=registry)
+        self._make_contract(registry)
+        self._make_flow(registry)
+        self._make_state(registry)
+        for topic in topics:
+            for outcome in OUTCOMES:
+                self.events.labels(topic, outcome)
+
+    def _make_contract(self, registry: CollectorRegistry) -> None:
+        self.events = Counter(
+            "boostwatch_events_total",
+            "Records read, by what became of them; for each topic the outcomes add up to the records read. Counts "
+            "what this process read: records that are read again after a crash count again, in the new process.",
+            ["topic", "outcome"],
+            registry=registry,
+        )
+        self.flags = Counter(
+            "boostwatch_flags_total",
+            "Flags that the broker has acknowledged.",
+            ["kind", "status", "mode"],
+            registry=registry,
+        )
+        self.detection_latency = Histogram(
+            "boostwatch_detection_latency_seconds",
+            "From the ts of the event that tipped the decision to the acknowledgement of the flag that opens the "
+            "episode. A backlog or a replayed past shows here as well.",
+            buckets=LATENCY_BUCKETS_S,
+            registry=registry,
+        )
+        self.watermark_lag = Gauge(
+            "boostwatch_watermark_lag_seconds",
+            "How far the furthest behind partition's watermark of this worker lies behind the wall clock; partitions "
+            "that are idle do not count.",
+            ["topic"],
+            registry=registry,
+        )
+        self.consumer_lag = Gauge(
+            "boostwatch_consumer_lag_records",
+            "Records in this worker's partitions that are not done yet.",
+            ["topic"],
+            registry=registry,
+        )
+        self.tracked = Gauge("boostwatch_tracked", "Rows held, by what they are about.", ["what"], registry=registry)
+
+    def _make_flow(self, registry: CollectorRegistry) -> None:
+        def counter(name: str, told: str, labels: Iterable[str] = ()) -> Counter:
+            return Counter(f"boostwatch_{name}", told, list(labels), registry=registry)
+
+        self.dead_letters = counter(
+            "dead_letters_total", "Records refused, by the first reason found.", ["topic", "reason"]
+        )
+        self.dead_letters_mended = counter(
+            "dead_letters_mended_total",
+            "Dead letters that the broker refused as they were (too large, impossible timestamp) and that were "
+            "written shortened, or with the time of writing.",
+        )
+        self.misrouted = counter(
+            "misrouted_keys_total", "Records whose key is not their actor_id: detection sees less of them.", ["topic"]
+        )
+        self.blocks = counter("action_blocks_total", "Blocks of actions sent from actors to subjects.")
+        self.block_bytes = counter("action_block_bytes_total", "Bytes of those blocks, packed.")
+        self.repeated_actions = counter(
+            "repeated_actions_total", "Actions dropped because an earlier block had brought them."
+        )
+        self.commits = counter("commits_total", "Offset commits that the broker has accepted.")
+        self.rebalances = counter("rebalances_total", "Assignments of partitions to this worker.")
+        self.in_flight_batches = Gauge(
+            "boostwatch_in_flight_batches", "Batches fetched and not done.", registry=registry
+        )
+        self.in_flight_bytes = Gauge("boostwatch_in_flight_bytes", "Bytes in those batches.", registry=registry)
+        self.batch_seconds = Histogram(
+            "boostwatch_batch_seconds",
+            "Time that a stage worked on one fetched batch, without the wait for acknowledgements.",
+            ["stage"],
+            buckets=BATCH_BUCKETS_S,
+            registry=registry,
+        )
+
+    def _make_state(self, registry: CollectorRegistry) -> None:
+        def gauge(name: str, told: str, labels: Iterable[str] = ()) -> Gauge:
+            return Gauge(f"boostwatch_{name}", told, list(labels), registry=registry)
+
+        self.assigned_partitions = gauge("assigned_partitions", "Partitions that this worker has.", ["topic"])
+        self.idle_partitions = gauge("idle_partitions", "Of those, caught up and silent.", ["topic"])
+        self.last_record = gauge(
+            "last_record_timestamp_seconds", "Greatest Kafka timestamp of the records read from a topic.", ["topic"]
+        )
+        self.last_progress = gauge(
+            "last_progress_timestamp_seconds", "When the loop last made progress; an idle topic is progress."
+        )
+        self.last_commit = gauge("last_commit_timestamp_seconds", "When offsets were last committed.")
+        self.state_bytes = gauge("state_bytes", "Bytes of resident state.", ["stage"])
+        self.dedup_evicted = gauge(
+            "dedup_evicted_ids", "Event ids forgotten before their ten minutes were over, since the start."
+        )
+
+    def render(self) -> bytes:
+        """Return everything in Prometheus's text format."""
+        return generate_latest(self.registry)

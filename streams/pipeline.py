@@ -1,0 +1,65 @@
+"""The composition root of what decides: stages from settings and shipped models, for worker and replay alike."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from detectors.actors import ActorStage
+from detectors.calibration import Thresholds, read_thresholds
+from detectors.marks import MarkModel
+from detectors.settings import SUBJECT_KINDS, ActorSettings, DetectorSettings
+from detectors.subjects import SubjectStage
+from schemas.columns import Topic
+from schemas.decode import decode_batch
+from schemas.flags import Mode
+
+if TYPE_CHECKING:
+    from streams.settings import Settings
+
+SHIPPED = "shipped"
+MARKS = "marks.json"
+THRESHOLDS = "thresholds.json"
+
+_WARM_UP = {
+    Topic.LIKES: b'{"event_id":"e","ts":1,"actor_id":"a","action":"like","note_id":"n","author_id":"b"}',
+    Topic.FOLLOWS: b'{"event_id":"e","ts":1,"actor_id":"a","action":"follow","target_id":"b"}',
+    Topic.SEARCHES: b'{"event_id":"e","ts":1,"actor_id":"a","query":"q","clicked_note_id":"n",'
+    b'"clicked_author_id":"b","position":1}',
+}
+
+
+@cache
+def shipped_marks() -> MarkModel:
+    """Return the mark weights that come with the program."""
+    return MarkModel.from_json(_shipped(MARKS))
+
+
+@cache
+def shipped_thresholds() -> Thresholds:
+    """Return the thresholds that come with the program."""
+    return read_thresholds(_shipped(THRESHOLDS))
+
+
+def build_actor_stage(settings: Settings) -> ActorStage:
+    """Build the stage of one input partition."""
+    return ActorStage(ActorSettings(lateness_ms=settings.lateness_ms, actors_max=settings.actors_max), shipped_marks())
+
+
+def build_subject_stage(settings: Settings) -> SubjectStage:
+    """Build the stage of one partition of the actions."""
+    modes = {kind: Mode(getattr(settings, f"mode_{kind.value}")) for kind in SUBJECT_KINDS}
+    return SubjectStage(DetectorSettings(subjects_max=settings.subjects_max, modes=modes), shipped_thresholds())
+
+
+def warm_up(settings: Settings) -> None:
+    """Load the models and compile the loops, so that neither happens while records wait."""
+    actors, subjects = build_actor_stage(settings), build_subject_stage(settings)
+    for topic, value in _WARM_UP.items():
+        events, _ = decode_batch(topic, [value], None)
+        subjects.apply(actors.apply(events).actions, topic.name)
+
+
+def _shipped(name: str) -> bytes:
+    return (resources.files("detectors") / SHIPPED / name).read_bytes()

@@ -1,0 +1,98 @@
+"""What the worker sends: blocks of actions and flags. Every record's future is handed back and awaited.
+
+Nothing here retries: aiokafka does, until its request time-out. A record that it gives up on stops the worker
+before anything that the record came from is committed, so a restart sends it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from aiokafka.errors import KafkaError
+
+from schemas.flags import Flag, Status, cloudevent_headers, encode_flag
+from streams.errors import ProduceFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from streams.metrics import Metrics
+    from streams.recent import RecentFlags
+    from streams.transport import BatchProducer
+
+Sent = Awaitable[Any]
+"""Done when the broker has acknowledged a record; raises ProduceFailed."""
+
+
+class Publisher:
+    """Sends blocks and flags for the agents."""
+
+    def __init__(
+        self, producer: BatchProducer, metrics: Metrics, recent: RecentFlags, actions: str, flags: str, source: str
+    ) -> None:
+        """`actions` and `flags` are topic names; `source` names this deployment in the flags' `ce_source`."""
+        self._producer = producer
+        self._metrics = metrics
+        self._recent = recent
+        self._actions = actions
+        self._flags = flags
+        self._source = source
+
+    async def block(self, subject_partition: int, value: bytes) -> Sent:
+        """Queue one packed block; what is queued first arrives first at its partition."""
+        sent = await _queued(self._actions, self._producer.submit(self._actions, value, partition=subject_partition))
+        self._metrics.blocks.inc()
+        self._metrics.block_bytes.inc(len(value))
+        return sent
+
+    async def flag(self, flag: Flag) -> Sent:
+        """Stamp and queue one flag."""
+        stamped = msgspec.structs.replace(flag, emitted_at=time.time_ns() // 1_000_000)
+        value = encode_flag(stamped)
+        sent = await _queued(
+            self._flags,
+            self._producer.submit(
+                self._flags,
+                value,
+                key=stamped.subject.id.encode(),
+                headers=cloudevent_headers(stamped, self._source),
+            ),
+        )
+        return self._acknowledged(stamped, value, sent)
+
+    async def _acknowledged(self, flag: Flag, value: bytes, sent: Sent) -> None:
+        await sent
+        self._metrics.flags.labels(flag.kind.value, flag.status.value, flag.mode.value).inc()
+        if flag.status is Status.OPENED:
+            self._metrics.detection_latency.observe(max(0.0, time.time() - flag.detected_at / 1000))
+        self._recent.add(value)
+
+
+async def all_of(sent: Iterable[Sent]) -> None:
+    """Wait for every record; raise the first failure once one has failed."""
+    await asyncio.gather(*sent)
+
+
+async def _queued(topic: str, queueing: Awaitable[asyncio.Future[Any]]) -> Sent:
+    try:
+        return _named(topic, await queueing)
+    except KafkaError as error:
+        raise _failed(topic, error) from error
+
+
+async def _named(topic: str, sent: asyncio.Future[Any]) -> None:
+    try:
+        await sent
+    except KafkaError as error:
+        raise _failed(topic, error) from error
+
+
+def _failed(topic: str, error: KafkaError) -> ProduceFailed:
+    return ProduceFailed(
+        f"a record for topic {topic} was not acknowledged ({error!r}); nothing that it came from is committed, "
+        "so start the worker again once the broker is well"
+    )

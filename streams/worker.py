@@ -1,0 +1,197 @@
+"""`boostwatch worker`: one process that reads, decides and publishes until it is told to stop.
+
+Exit code 0 after SIGTERM or SIGINT, with everything that was begun finished and committed; the failure's own
+code (`streams.errors`) after anything else, with nothing committed that is not done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from streams import clients, topics
+from streams.agents import ActorsAgent, Completion, SubjectsAgent
+from streams.app import add_agents, build_app
+from streams.commits import Ledger, Partition
+from streams.connections import planned_topics, security_of
+from streams.dead_letters import DeadLetterWriter
+from streams.errors import BoostwatchError, BrokerError
+from streams.lifecycle import Lifecycle
+from streams.metrics import Metrics
+from streams.pipeline import build_actor_stage, build_subject_stage, warm_up
+from streams.publish import Publisher
+from streams.recent import RecentFlags
+from streams.runtime import Runtime
+from streams.server import Server, Views
+from streams.sources import Sources
+from streams.stages import Stages
+from streams.watchdog import Progress, Watchdog
+
+if TYPE_CHECKING:
+    from streams.settings import Settings
+
+log = logging.getLogger(__name__)
+
+STOP_S = 30.0
+"""How long an orderly end may take before the process ends without more ado. Work in flight is given 20 s of it
+(`TransportOptions.settle_timeout_ms`), leaving the group and closing connections the rest."""
+
+
+def run_worker(settings: Settings) -> int:
+    """Run until told to stop and return the exit code. Raises BoostwatchError for what is wrong at the start."""
+    require_topics(settings)
+    warm_up(settings)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        code = runner.run(_run(settings))
+    _leave_no_thread_behind(code)
+    return code
+
+
+def require_topics(settings: Settings) -> None:
+    """Return where Kafka is there with the topics that a worker reads and writes. Raises BrokerError."""
+    needed = {
+        *settings.input_topics.values(),
+        settings.topic_actions,
+        settings.topic_flags,
+        settings.topic_dead_letters,
+    }
+    with clients.admin(settings.bootstrap, security_of(settings)) as admin:
+        topics.require(admin, [planned for planned in planned_topics(settings) if planned.name in needed])
+
+
+def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop  # noqa: PLC0415  # not there on Windows
+    except ImportError:  # Windows
+        return None
+    # The consumer's thread makes its loop by the policy.
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    return uvloop.Loop
+
+
+async def _run(settings: Settings) -> int:
+    loop = asyncio.get_running_loop()
+    lifecycle = Lifecycle()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, lifecycle.request_stop)
+    worker = Worker(settings, lifecycle)
+    try:
+        await worker.run()
+    finally:
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(signum)
+    failure = lifecycle.failure
+    if failure is None:
+        log.info("stopped; all that was begun is committed")
+        return 0
+    return failure.exit_code if isinstance(failure, BoostwatchError) else 1
+
+
+class Worker:
+    """The parts of a worker, put together once."""
+
+    def __init__(self, settings: Settings, lifecycle: Lifecycle) -> None:
+        self._settings = settings
+        self._lifecycle = lifecycle
+        self._ledger = Ledger(settings.in_flight_batches_max, settings.in_flight_bytes_max)
+        self._metrics = Metrics(settings.input_topics.values())
+        self._recent = RecentFlags()
+        sources = Sources(settings.partitions, settings.idle_ms)
+        stages = Stages(
+            lambda: build_actor_stage(settings),
+            lambda: build_subject_stage(settings),
+            [Partition(topic, n) for topic in settings.input_topics.values() for n in range(settings.partitions)],
+        )
+        progress = self._progress = Progress()
+        self._runtime = Runtime(settings, self._ledger, lifecycle, self._metrics, stages, sources, progress)
+        self._app = build_app(settings, self._ledger, lifecycle, self._runtime)
+        producer = self._app.producer
+        self._publisher = Publisher(
+            producer,
+            self._metrics,
+            self._recent,
+            actions=settings.topic_actions,
+            flags=settings.topic_flags,
+            source=f"/boostwatch/{settings.group_id}",
+        )
+        dead_letters = DeadLetterWriter(producer, self._metrics, settings.topic_dead_letters)
+        completion = Completion(self._ledger, lifecycle)
+        named = {name: topic for topic, name in settings.input_topics.items()}
+        add_agents(
+            self._app,
+            settings,
+            ActorsAgent(named, stages, sources, self._publisher, dead_letters, self._metrics, completion),
+            SubjectsAgent(stages, self._publisher, dead_letters, self._metrics, completion),
+        )
+
+    async def run(self) -> None:
+        """Start, run until the life cycle ends, stop in order."""
+        settings, loop = self._settings, asyncio.get_running_loop()
+        stuck_s = settings.stuck_after_ms / 1000
+        server = Server(
+            settings.http_host,
+            settings.http_port,
+            Views(
+                live=lambda: self._runtime.live(stuck_s / 2),
+                ready=self._runtime.ready,
+                metrics=self._metrics.render,
+                health=self._runtime.health,
+                recent=self._recent,
+            ),
+        )
+        watchdog = Watchdog(self._progress, self._lifecycle, loop, stuck_s)
+        server.start()
+        log.info("serving", extra={"fields": {"url": f"http://{settings.http_host}:{server.port}/"}})
+        watchdog.start()
+        starting = loop.create_task(self._start())
+        ticking = loop.create_task(self._tick(starting))
+        try:
+            await self._lifecycle.ended()
+            await self._stop(starting, ticking)
+        finally:
+            watchdog.stop()
+            server.stop()
+
+    async def _start(self) -> None:
+        try:
+            await self._app.start()
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001  # whatever kept it from starting ends the worker
+            self._lifecycle.fail(error)
+            return
+        # What crashes inside Faust is told to the app alone.
+        await self._app.wait_until_stopped()
+        if not self._lifecycle.stopping:
+            self._lifecycle.fail(self._app.crash_reason or BrokerError("the Faust app ended by itself"))
+
+    async def _tick(self, starting: asyncio.Task[None]) -> None:
+        while not self._app.consumer.started and not starting.done():  # noqa: ASYNC110  # Faust offers no event
+            await asyncio.sleep(0.05)
+        await self._runtime.tick_for_ever(self._app.consumer, self._publisher)
+
+    async def _stop(self, *tasks: asyncio.Task[None]) -> None:
+        began = time.monotonic()
+        stopping = asyncio.ensure_future(self._app.stop())
+        done, _ = await asyncio.wait({stopping}, timeout=STOP_S)
+        for task in tasks:
+            task.cancel()
+        if not done:
+            self._lifecycle.fail(BrokerError(f"the worker did not end in order within {STOP_S:.0f} s"))
+        elif stopping.exception() is not None:
+            self._lifecycle.fail(stopping.exception() or BrokerError("the app could not stop"))
+        await asyncio.gather(*tasks, return_exceptions=True)
+        log.debug("ended", extra={"fields": {"seconds": round(time.monotonic() - began, 1)}})
+
+
+def _leave_no_thread_behind(code: int) -> None:
+    """End the process where a thread of a library would keep it for ever: its work is over."""
+    threads = [t for t in threading.enumerate() if t is not threading.main_thread() and not t.daemon]
+    if threads:
+        logging.shutdown()
+        os._exit(code)
