@@ -5,12 +5,16 @@
 >>> first = next(simulate(hour, seed=7))
 >>> first.lines("likes")[0][:12]
 b'{"event_id":'
+
+`write_directory` records a run; `stream` gives it as records in time, which `streams.simulator.produce.produce`
+sends to Kafka (that module is imported by itself, since only it needs a Kafka client).
 """
 
 from __future__ import annotations
 
 from streams.simulator.columns import TOPICS
-from streams.simulator.directory import Written, write_directory
+from streams.simulator.directory import Written, write_directory, write_truth
+from streams.simulator.feed import Batch, Record, stream
 from streams.simulator.habits import FAMILIES, HELD_OUT_FAMILIES, TRAINING_FAMILIES, Family, Habits, draw_habits
 from streams.simulator.scenario import AttackOrder, BenignOrder, Scenario
 from streams.simulator.simulate import Slice, simulate
@@ -23,9 +27,11 @@ __all__ = [
     "TOPICS",
     "TRAINING_FAMILIES",
     "AttackOrder",
+    "Batch",
     "BenignOrder",
     "Family",
     "Habits",
+    "Record",
     "Scenario",
     "Slice",
     "World",
@@ -34,5 +40,7 @@ __all__ = [
     "benign_lines",
     "draw_habits",
     "simulate",
+    "stream",
     "write_directory",
+    "write_truth",
 ]

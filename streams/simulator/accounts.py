@@ -25,7 +25,8 @@ class Accounts:
 
     `taste` holds, cumulated, the chances that something done in a visit is a like from the feed, a
     search or a profile visit; what remains is following a suggestion. `reported` is the creation time
-    that events carry, `created` the true one. `weight` is relative activity, `fame` relative following.
+    that events carry, `created` the true one. `weight` is relative activity, `fame` relative following,
+    `fickle` the chance that a new follower leaves again (where it is more than usual).
     """
 
     zone: npt.NDArray[np.int8]
@@ -42,6 +43,7 @@ class Accounts:
     second_network: Words
     network_switch: npt.NDArray[np.float32]
     sends: npt.NDArray[np.uint8]
+    fickle: npt.NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.zone)
@@ -96,6 +98,7 @@ def make_people(rng: np.random.Generator, habits: Habits, society: Society, crea
         second_network=second_network,
         network_switch=network_switch.astype(np.float32),
         sends=np.full(count, SENDS_ALL, dtype=np.uint8),
+        fickle=np.zeros(count, dtype=np.float32),
     )
 
 

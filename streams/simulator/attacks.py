@@ -13,6 +13,8 @@ from streams.simulator.columns import (
     EVENT,
     HOUR_MS,
     MINUTE_MS,
+    SECOND_MS,
+    Bools,
     Goal,
     Ints,
     Rows,
@@ -23,9 +25,9 @@ from streams.simulator.columns import (
 )  # fmt: skip
 from streams.simulator.keywords import RESULTS
 from streams.simulator.plan import Attack, Plan
-from streams.simulator.sampling import gaps_s
+from streams.simulator.sampling import gaps_s, pair_words
 from streams.simulator.scenario import KINDS, AttackOrder, Kind, Scenario, Shape
-from streams.simulator.vendors import Vendor, draw_vendor, enlist_pool, surfaces
+from streams.simulator.vendors import Stock, Vendor, draw_vendor, enlist_pool, surfaces
 
 _SHAPES: Final[dict[Kind, tuple[Shape, ...]]] = {
     "follower_spike": ("burst", "drip", "mixed", "aged", "follow_unfollow", "pool"),
@@ -36,6 +38,12 @@ _SHAPES: Final[dict[Kind, tuple[Shape, ...]]] = {
 _SIZES: Final[dict[Kind, tuple[float, float]]] = {
     "follower_spike": (40, 1_000), "like_boost": (40, 800), "keyword_ranking": (60, 600), "keyword_trend": (100, 1_200),
 }  # fmt: skip
+
+_COVER_SHARE_MAX: Final = 0.06
+"""A pool lives a little, but never so much that its ordinary visits become the population's."""
+
+_EVENTS_PER_VISIT: Final = 6.0
+"""Roughly; it only sizes the bound on cover."""
 
 
 @dataclass(slots=True)
@@ -72,7 +80,7 @@ def draw_attacks(rng: np.random.Generator, scenario: Scenario, count: int) -> tu
             AttackOrder(
                 kind, shape, size, start_ms, duration_ms,
                 bought_share=float(rng.choice([0.1, 0.2, 0.5])) if shape == "mixed" else 1.0,
-                likes_after_click=float(rng.uniform(0.15, 0.7)) if kind == "keyword_ranking" and rng.random() < 0.5 else 0.0,
+                likes_after_click=float(rng.choice([0, rng.uniform(0.15, 0.7)])) if kind == "keyword_ranking" else 0.0,
                 customers=customers,
                 vendor=int(rng.integers(max(2, count // 3))),
             )
@@ -85,8 +93,10 @@ def plan_attacks(plan: Plan, orders: tuple[AttackOrder, ...]) -> None:
     stocked: dict[tuple[int, bool], list[AttackOrder]] = {}
     for order in orders:
         stocked.setdefault((order.vendor, order.shape == "aged"), []).append(order)
+    organic_visits = plan.scenario.events_per_s * plan.scenario.duration_ms / SECOND_MS / _EVENTS_PER_VISIT
+    plan.cover_visits_max = _COVER_SHARE_MAX * organic_visits / max(len(stocked), 1)
     for (_, aged), group in sorted(stocked.items()):
-        stock = "aged" if aged else None
+        stock: Stock | None = "aged" if aged else None
         if not aged and any(order.shape == "pool" for order in group):
             stock = "semi"
         _serve(plan, draw_vendor(plan.rng, stock), group)
@@ -163,7 +173,8 @@ def _deliver(plan: Plan, vendor: Vendor, order: AttackOrder, job: _Job, first: i
     subject = np.array([attack.subject for attack in plan.attacks])[job.attack]
     base = rows(
         EVENT, len(job.at), ts=job.at, actor=first + job.member, attack=job.attack,
-        visit=rng.integers(0, 1 << 32, len(job.at)), surface=surfaces(rng, vendor, len(job.at)),
+        visit=pair_words(job.member, job.at // (20 * MINUTE_MS), int(rng.integers(1 << 62))) >> np.uint64(32),
+        surface=surfaces(rng, vendor, len(job.at)),
     )  # fmt: skip
     if order.kind == "follower_spike":
         base["verb"], base["account"] = Verb.FOLLOW, subject
@@ -215,7 +226,7 @@ def _trend(plan: Plan, vendor: Vendor, base: Rows, subject: Ints) -> Rows:
     return base
 
 
-def _click_around(plan: Plan, base: Rows, chosen: Ints) -> None:
+def _click_around(plan: Plan, base: Rows, chosen: Bools) -> None:
     """Clicks on ordinary results in the chosen rows; other rows keep what they have."""
     keyword = base["keyword"][chosen].astype(np.int64)
     position, note = plan.population.keywords.click(plan.rng, keyword)
@@ -226,7 +237,7 @@ def _click_around(plan: Plan, base: Rows, chosen: Ints) -> None:
 
 
 def _chatter(plan: Plan, vendor: Vendor, job: _Job, first: int) -> None:
-    """Some workers look around before or after the paid action, like anybody."""
+    """Let some workers look around before or after the paid action, like anybody."""
     rng = plan.rng
     talk = rng.random(len(job.at)) < vendor.chatter
     shift_ms = (rng.normal(0.0, 1.0, int(talk.sum())) * 6.0 * MINUTE_MS).astype(np.int64)
@@ -234,7 +245,7 @@ def _chatter(plan: Plan, vendor: Vendor, job: _Job, first: int) -> None:
 
 
 def _organic_rise(plan: Plan, order: AttackOrder, number: int) -> None:
-    """The honest interest in which a `mixed` attack hides, sized by the share that is bought."""
+    """Plan the honest interest in which a `mixed` attack hides, sized by the share that is bought."""
     rng, population, attack = plan.rng, plan.population, plan.attacks[number]
     honest = min(int(order.size * (1.0 / order.bought_share - 1.0)), int(0.15 * plan.scenario.accounts))
     begin_ms = order.start_ms - int(rng.uniform(0.0, 0.4) * order.duration_ms)

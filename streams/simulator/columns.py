@@ -110,5 +110,5 @@ def rows(dtype: np.dtype[Any], count: int, **values: Any) -> Rows:
 
 
 def join(parts: list[Rows], dtype: np.dtype[Any]) -> Rows:
-    """The parts one after another; an empty array of `dtype` when there are none."""
+    """Put the parts one after another; an empty array of `dtype` when there are none."""
     return np.concatenate(parts) if parts else np.zeros(0, dtype=dtype)

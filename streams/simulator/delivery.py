@@ -18,7 +18,7 @@ _RETRY_MS_MAX: Final = 8 * MINUTE_MS
 
 
 def deliver(rng: np.random.Generator, habits: Habits, events: Rows) -> Rows:
-    """The rows with `arrival` set, plus the retries (the same serial again, later). Unordered."""
+    """Set `arrival` in the rows and append the retries (the same serial again, later). Unordered."""
     count = len(events)
     lag = habits.lag_median_ms * np.exp(0.8 * rng.standard_normal(count))
     # A phone without network sends a whole visit when it is back.

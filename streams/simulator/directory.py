@@ -55,9 +55,7 @@ def write_directory(
     written = Written(Path(path))
     written.path.mkdir(parents=True, exist_ok=True)
     world = World.build(scenario, seed)
-    namer = namer_of(world)
-    written.attacks = _write_lines(written.path / "attacks.jsonl", attack_lines(world, namer))
-    written.benign = _write_lines(written.path / "benign.jsonl", benign_lines(world, namer))
+    written.attacks, written.benign = write_truth(written.path, world)
     with ExitStack() as open_files:
         files = {topic: _open(open_files, written.path, topic, compress=compress) for topic in TOPICS}
         for part in simulate(world, slice_events=slice_events):
@@ -70,6 +68,14 @@ def write_directory(
                 done = (part.end_ms - scenario.start_ms) / scenario.duration_ms
                 progress(sum(written.events.values()), done)
     return written
+
+
+def write_truth(path: str | Path, world: World) -> tuple[int, int]:
+    """Write attacks.jsonl and benign.jsonl of a world into `path`; how many lines each has."""
+    place, namer = Path(path), namer_of(world)
+    place.mkdir(parents=True, exist_ok=True)
+    attacks = _write_lines(place / "attacks.jsonl", attack_lines(world, namer))
+    return attacks, _write_lines(place / "benign.jsonl", benign_lines(world, namer))
 
 
 def _open(open_files: ExitStack, path: Path, topic: str, *, compress: bool) -> io.BufferedIOBase | gzip.GzipFile:

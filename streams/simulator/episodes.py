@@ -100,6 +100,7 @@ def _giveaway(plan: Plan, order: BenignOrder) -> None:
         narrow=float(rng.uniform(0.3, 0.8)), newcomers=float(rng.uniform(0.1, 0.5)),
     )  # fmt: skip
     at, actor = _keep(at, actor, order.size, rng)
+    plan.population.accounts.fickle[account] = rng.uniform(0.05, 0.4)  # the draw is over, some leave
     surface = rng.choice([0, 2, 3, 4], size=len(at), p=rng.dirichlet([1.5, 2.5, 2.0, 1.5]))
     plan.visit(
         at, actor, Goal.FOLLOW, account=account, note=note, surface=surface, more=float(rng.uniform(0.02, 0.3)),
@@ -109,17 +110,18 @@ def _giveaway(plan: Plan, order: BenignOrder) -> None:
 
 
 def _fan_club(plan: Plan, order: BenignOrder) -> None:
-    """The same people like every new note of one author within the hour."""
+    """Let the same people like every new note of one author within the hour."""
     rng, population = plan.rng, plan.population
-    account = plan.pick_account(0.9, 0.999)
+    account = _prolific(plan, order)
     own = np.full(3 * order.size, int(population.accounts.community[account]), dtype=np.int64)
     fans = np.unique(population.crowd.by_community.draw_mixed(rng, own, 0.8))
     fans = rng.permutation(fans[(fans >= 0) & (population.accounts.created[fans] < order.start_ms)])[: order.size]
     end_ms = min(order.start_ms + order.duration_ms, plan.scenario.end_ms)
     mine = np.flatnonzero(population.notes.author == account)
+    # The newest old notes too: a club comes together over what is there.
+    old = mine[population.notes.created[mine] < order.start_ms]
     fresh = mine[(population.notes.created[mine] >= order.start_ms) & (population.notes.created[mine] < end_ms)]
-    if len(fresh) < 3:
-        fresh = np.unique(np.concatenate([fresh, mine[np.argsort(population.notes.created[mine])][:5]]))
+    fresh = np.concatenate([old[np.argsort(population.notes.created[old])][-3:], fresh])
     loyalty = rng.beta(2.0, 1.5, len(fans))
     count = 0
     for note in fresh.tolist():
@@ -134,8 +136,22 @@ def _fan_club(plan: Plan, order: BenignOrder) -> None:
     _tell(plan, order, account=account, visitors=count)
 
 
+def _prolific(plan: Plan, order: BenignOrder) -> int:
+    """Pick an unused author with several notes in the time of the order, or else with the most."""
+    notes, rng = plan.population.notes, plan.rng
+    during = (notes.created >= order.start_ms) & (notes.created < order.start_ms + order.duration_ms)
+    written = np.bincount(notes.author[during], minlength=len(plan.population.accounts))
+    fame = plan.population.accounts.fame.astype(np.float64)
+    ranked = np.argsort(-(np.minimum(written, 6) + 1e-3 * rng.random(len(written)) + 0.2 * np.log(fame)), kind="stable")
+    for account in ranked[rng.permutation(20)].tolist() + ranked[20:].tolist():
+        if ("account", account) not in plan.taken:
+            plan.taken.add(("account", account))
+            return int(account)
+    return int(ranked[0])
+
+
 def _promotion(plan: Plan, order: BenignOrder) -> None:
-    """An advertisement: even pressure for hours, everybody sees it, some like and fewer follow."""
+    """Advertise: even pressure for hours, everybody sees it, some like and fewer follow."""
     rng, notes = plan.rng, plan.population.notes
     note = plan.pick_note(order.start_ms, 5 * DAY_MS)
     told = np.sort(rng.integers(order.start_ms, order.start_ms + order.duration_ms, 2 * order.size))
@@ -165,7 +181,7 @@ def _news(plan: Plan, order: BenignOrder) -> None:
 
 
 def _influx(plan: Plan, order: BenignOrder) -> None:
-    """New users brought by one author's campaign: they join, most follow the author, they look around."""
+    """Bring new users by one author's campaign: they join, most follow the author, they look around."""
     rng = plan.rng
     account = plan.pick_account(0.9, 0.995)
     joined = attention(rng, order.size, order.start_ms, order.duration_ms, float(rng.uniform(0.1, 0.5)))

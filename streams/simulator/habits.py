@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Final, Literal, cast, get_args
+from typing import Final, Literal, get_args
 
 import numpy as np
 
@@ -48,6 +48,8 @@ class Habits:
     search_taste: float
     profile_taste: float
     suggest_taste: float
+    loyalty: float
+    reciprocity: float
     taste_spread: float
     follow_after_like: float
     follow_after_profile: float
@@ -117,6 +119,8 @@ RANGES: Final[Mapping[str, _Range]] = {
     "search_taste": (0.15, 0.55),
     "profile_taste": (0.03, 0.2),
     "suggest_taste": (0.03, 0.2),
+    "loyalty": (0.1, 0.5),
+    "reciprocity": (0.01, 0.2),
     "taste_spread": (0.3, 3.0),
     "follow_after_like": (0.015, 0.10),
     "follow_after_profile": (0.1, 0.5),
@@ -125,7 +129,7 @@ RANGES: Final[Mapping[str, _Range]] = {
     "newcomer_zeal": (1.0, 5.0),
     "keyword_tail": (0.85, 1.25),
     "click_rate": (0.35, 0.75),
-    "position_tail": (0.8, 1.7),
+    "position_tail": (1.0, 1.9),
     "second_click": (0.05, 0.35),
     "like_after_click": (0.05, 0.3),
     "follow_after_click": (0.01, 0.08),
@@ -134,7 +138,7 @@ RANGES: Final[Mapping[str, _Range]] = {
     "note_tail": (1.1, 1.9),
     "note_decay": (0.8, 1.7),
     "note_half_life_h": (3.0, 36.0),
-    "contagion": (0.12, 0.5),
+    "contagion": (0.15, 0.7),
     "contagion_spread": (0.5, 1.5),
     "contagion_delay_min": (6.0, 90.0),
     "unlike": (0.004, 0.04),
@@ -156,7 +160,24 @@ RANGES: Final[Mapping[str, _Range]] = {
 """Where each habit is drawn from: an interval, or the forms to choose among."""
 
 _LOG: Final = frozenset(
-    ["growth_per_day", "gap_median_s", "taste_spread", "follow_after_like", "external", "notes_per_account_day", "note_half_life_h", "contagion_delay_min", "unlike", "unfollow", "schedulers", "duplicates", "offline", "late", "lag_median_ms", "reading_median_s"]
+    [
+        "growth_per_day",
+        "gap_median_s",
+        "taste_spread",
+        "follow_after_like",
+        "external",
+        "notes_per_account_day",
+        "note_half_life_h",
+        "contagion_delay_min",
+        "unlike",
+        "unfollow",
+        "schedulers",
+        "duplicates",
+        "offline",
+        "late",
+        "lag_median_ms",
+        "reading_median_s",
+    ]
 )
 
 FAMILIES: Final[Mapping[Family, Mapping[str, _Range]]] = {
@@ -229,7 +250,7 @@ def draw_habits(family: Family, rng: np.random.Generator) -> Habits:
         if isinstance(span[0], str):
             drawn[field.name] = span[int(at * len(span))]
             continue
-        low, high = cast("tuple[float, float]", span)
+        low, high = span
         if field.type == "int":
             drawn[field.name] = int(low + at * (high + 1 - low))
         elif field.name in _LOG and low > 0:

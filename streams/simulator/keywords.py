@@ -26,7 +26,7 @@ class Keywords:
     def __init__(self, rng: np.random.Generator, habits: Habits, count: int, notes: Notes) -> None:
         self.texts = make_keywords(rng, count)
         self.community: Ints = rng.integers(0, habits.communities, count)
-        self.weight: Floats = (np.arange(count) + 2.7) ** -habits.keyword_tail
+        self.weight: Floats = (np.arange(count, dtype=np.float64) + 2.7) ** np.float64(-habits.keyword_tail)
         self._phase = rng.uniform(0.0, 2.0 * np.pi, count)
         self._period_ms = rng.uniform(1.5, 9.0, count) * DAY_MS
         self._sway = rng.uniform(0.0, 0.5, count)
@@ -57,7 +57,7 @@ class Keywords:
         self.results = np.where(np.isneginf(np.take_along_axis(merit, best, axis=1)), -1, shown).astype(np.int32)
 
     def click(self, rng: np.random.Generator, keyword: Ints, deeper: float = 1.0) -> tuple[Ints, Ints]:
-        """The position clicked (from 1) and the note there (-1: the page is not that long)."""
+        """Draw the position clicked (from 1) and the note there (-1: the page is not that long)."""
         place = np.searchsorted(self._positions, rng.random(len(keyword)) ** (1.0 / deeper))
         place = np.minimum(place, RESULTS - 1)
         return place + 1, self.results[keyword, place].astype(np.int64)

@@ -33,13 +33,13 @@ _TAILS: Final = (
 
 
 def hexed(words: Words, digits: int) -> npt.NDArray[np.bytes_]:
-    """The lowest `digits` hexadecimal digits (even) of each word."""
+    """Give the lowest `digits` hexadecimal digits (even) of each word."""
     octets = words.astype(">u8").view(np.uint8).reshape(len(words), 8)[:, 8 - digits // 2 :]
     return np.ascontiguousarray(_HEX[octets]).view(f"S{digits}").reshape(len(words))
 
 
 def opaque(numbers: npt.ArrayLike, bits: int, salt: int) -> Words:
-    """A bijection of numbers below 2**bits that hides their order (a four-round Feistel network)."""
+    """Map numbers below 2**bits one to one so that their order is hidden (a four-round Feistel network)."""
     half = np.uint64(bits // 2)
     mask = np.uint64((1 << (bits // 2)) - 1)
     left, right = np.asarray(numbers).astype(np.uint64) >> half, np.asarray(numbers).astype(np.uint64) & mask

@@ -34,7 +34,7 @@ def make_notes(
 
     Only accounts that exist write; a note's fitness goes with the fame of its author.
     """
-    written = int(habits.notes_per_account_day * 0.2 * len(accounts) * (end_ms - start_ms) / DAY_MS)
+    written = int(habits.notes_per_account_day * len(accounts) * (end_ms - start_ms) / DAY_MS)
     age_ms = np.minimum(rng.exponential(25.0, count), 600.0) * DAY_MS
     created = np.concatenate([start_ms - age_ms.astype(np.int64), rng.integers(start_ms, end_ms, written)])
     total = count + written
@@ -80,7 +80,7 @@ class Attention:
         self.by_author.reweigh(weights)
 
     def weights(self, at_ms: int) -> Floats:
-        """The attention weight of every note; 0 before it exists."""
+        """Give the attention weight of every note; 0 before it exists."""
         age_h = (at_ms - self._notes.created) / HOUR_MS
         fresh = (1.0 + np.maximum(age_h, 0.0) / self._habits.note_half_life_h) ** -self._habits.note_decay
         return np.asarray(np.where(age_h >= 0.0, self._notes.fitness * fresh, 0.0))

@@ -41,7 +41,8 @@ class Episode:
 class Plan:
     """Collects visits, paid events and accounts while campaigns are planned.
 
-    Accounts that do not exist yet are numbered on from the last one (`recruit`, `enlist`).
+    Accounts that do not exist yet are numbered on from the last one (`recruit`, `enlist`). A vendor's
+    accounts make at most `cover_visits_max` ordinary visits, lest they become the population.
     """
 
     scenario: Scenario
@@ -54,6 +55,7 @@ class Plan:
     attacks: list[Attack] = field(default_factory=list)
     episodes: list[Episode] = field(default_factory=list)
     taken: set[tuple[str, int]] = field(default_factory=set)
+    cover_visits_max: float = 1e9
 
     @property
     def account_count(self) -> int:
@@ -95,14 +97,14 @@ class Plan:
         self.visits.append(made[(at_ms >= self.scenario.start_ms) & (at_ms < self.scenario.end_ms)])
 
     def pick_account(self, low: float, high: float) -> int:
-        """An old enough account, not yet used, between two quantiles of fame."""
+        """Pick an old enough account, not yet used, between two quantiles of fame."""
         accounts = self.population.accounts
         old = np.flatnonzero(accounts.created < self.scenario.start_ms - HOUR_MS)
         ranked = old[np.argsort(accounts.fame[old], kind="stable")]
         return self._pick("account", ranked[int(low * len(ranked)) : max(int(high * len(ranked)), 1)])
 
     def pick_note(self, at_ms: int, age_ms_max: int, author: int | None = None) -> int:
-        """A note written shortly before, not yet used, whose author was not used either (unless given)."""
+        """Pick a note written shortly before, not yet used, whose author was not used either (unless given)."""
         notes = self.population.notes
         age = at_ms - notes.created
         for bound in (age_ms_max, 20 * age_ms_max, 10**15):
@@ -116,7 +118,7 @@ class Plan:
         return -1
 
     def pick_keyword(self, low: float, high: float) -> int:
-        """A keyword between two quantiles of rarity (0: the most searched), on a log scale."""
+        """Pick a keyword between two quantiles of rarity (0: the most searched), on a log scale."""
         size = len(self.population.keywords)
         return self._pick("keyword", np.arange(int(size**low) - 1, max(int(size**high) - 1, int(size**low))))
 

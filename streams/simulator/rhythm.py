@@ -25,7 +25,7 @@ class Rhythm:
     curves: Floats
 
     def level(self, at_ms: npt.ArrayLike, zone: npt.ArrayLike) -> Floats:
-        """The factor on a zone's mean activity, linear between local hours."""
+        """Give the factor on a zone's mean activity, linear between local hours."""
         local_ms = np.asarray(at_ms) + (self.offsets_h[np.asarray(zone)] * HOUR_MS).astype(np.int64)
         hour = (local_ms % DAY_MS) / HOUR_MS
         # The epoch was a Thursday: day 2 and 3 of each such week are Saturday and Sunday.

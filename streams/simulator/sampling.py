@@ -67,7 +67,7 @@ class GroupedWeights:
         return float(self._cumulated[-1])
 
     def totals(self) -> Floats:
-        """The sum of weights of each group."""
+        """Sum the weights of each group."""
         edges = self._cumulated[self.bounds]
         return np.asarray(edges[1:] - edges[:-1])
 
@@ -113,7 +113,7 @@ class SeenPairs:
         self._table = np.zeros(1 << (min(bits, 31) - 3), dtype=np.uint8)
 
     def first_time(self, actor: Ints, thing: Ints) -> Bools:
-        """True at the first row of every pair that was not seen before; those are now seen."""
+        """Mark the first row of every pair that was not seen before; those are seen from now on."""
         place = pair_words(actor, thing, self._salt) >> self._shift
         byte, bit = (place >> np.uint64(3)).astype(np.int64), np.uint8(1) << (place & np.uint64(7)).astype(np.uint8)
         fresh = (self._table[byte] & bit) == 0

@@ -8,7 +8,7 @@ from typing import Final, Literal, Self
 import numpy as np
 
 from streams.simulator.columns import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
-from streams.simulator.habits import Family, Habits
+from streams.simulator.habits import FAMILIES, Family, Habits
 
 Kind = Literal["follower_spike", "like_boost", "keyword_ranking", "keyword_trend"]
 Shape = Literal["burst", "drip", "mixed", "aged", "follow_unfollow", "pool"]
@@ -97,28 +97,29 @@ class Scenario:
         return self.start_ms + self.duration_ms
 
     def rate_per_s(self, at_ms: float) -> float:
-        """The organic rate wanted at an instant, before the daily cycle."""
+        """Give the organic rate wanted at an instant, before the daily cycle."""
         if self.warmup_e_fold_ms and self.live_from_ms is not None and at_ms < self.live_from_ms:
             return self.events_per_s * float(np.exp((at_ms - self.live_from_ms) / self.warmup_e_fold_ms))
         return self.events_per_s
 
     @classmethod
-    def demo(cls, now_ms: int, seconds: float, *, history_events: int = 250_000) -> Self:
+    def demo(cls, now_ms: int, seconds: float, *, history_events: int = 150_000) -> Self:
         """History that ends at `now_ms`, then `seconds` of live traffic with one attack of each kind.
 
         The evening fills up exponentially, so that what is usual when it goes live is what history
         ended with; the viral post is already rising then, the celebrity has always been one.
         """
-        e_fold_ms, history_ms = 40 * MINUTE_MS, 6 * HOUR_MS
+        e_fold_ms, history_ms = 30 * MINUTE_MS, 6 * HOUR_MS
         begin_ms = [now_ms + int(part * 1000) for part in (8, 10, 12, 14)]
         long_ms = int(max(60.0, seconds - 10.0) * SECOND_MS)
         return cls(
             start_ms=now_ms - history_ms,
             duration_ms=history_ms + int(seconds * SECOND_MS),
-            accounts=40_000,
-            notes=12_000,
+            accounts=max(_ACCOUNTS_MIN, history_events // 6),
+            notes=max(_NOTES_MIN, history_events // 16),
             keywords=1_500,
-            events_per_s=history_events / (e_fold_ms / SECOND_MS),
+            # Visits and cascades trail what causes them, so while the rate grows less comes than is asked for.
+            events_per_s=1.3 * history_events / (e_fold_ms / SECOND_MS),
             live_from_ms=now_ms,
             warmup_e_fold_ms=e_fold_ms,
             attacks=(
@@ -137,11 +138,11 @@ class Scenario:
 
     @classmethod
     def randomised(cls, seed: int, family: Family, *, start_ms: int, events: int = 500_000) -> Self:
-        """A scenario of a family for training or testing: its size, length and fields drawn from `seed`."""
-        rng = np.random.default_rng([seed, 0x5CE0])
+        """Draw a scenario of a family for training or testing: its size, length and fields drawn from `seed`."""
+        rng = np.random.default_rng([seed, 0x5CE0, list(FAMILIES).index(family)])
         days = float(rng.choice([2.0, 3.0, 5.0, 8.0]))
         accounts = max(_ACCOUNTS_MIN, int(events / rng.uniform(8.0, 30.0)))
-        fields: OptionalFields = ("all", "some", "some", "none")[int(rng.integers(4))]  # type: ignore[assignment]
+        fields: OptionalFields = ("all", "some", "some", "none")[int(rng.integers(4))]
         return cls(
             start_ms=start_ms,
             duration_ms=int(days * DAY_MS),
@@ -156,5 +157,5 @@ class Scenario:
         )
 
     def clean(self) -> Self:
-        """The same without attacks, for thresholds and false flags."""
+        """Give the same without attacks, for thresholds and false flags."""
         return replace(self, attacks=())

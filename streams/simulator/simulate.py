@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -36,6 +37,11 @@ _BIN_MS_MAX: Final = 15 * MINUTE_MS
 _CASCADE_FACTOR_MAX: Final = 4
 """A slice's cascades may bring at most so many visits a round for each event that it was cut for."""
 
+_KEPT_EVENTS_MIN: Final = 200
+_KEPT_STEP: Final = 0.2
+"""Part of what people would do they have done already (liked this note, followed this account). The visits
+are raised by that part, as seen in batches of some size and averaged over about five of them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Slice:
@@ -56,7 +62,7 @@ class Slice:
         return render(self.namer, self.world.population.accounts, self.topics[topic], TOPICS.index(topic))
 
     def keys(self, topic: str) -> list[bytes]:
-        """The record keys of one topic: the actors' ids."""
+        """Give the record keys of one topic: the actors' ids."""
         keys: list[bytes] = self.namer.account[self.topics[topic]["actor"]].tolist()
         return keys
 
@@ -67,15 +73,18 @@ class Slice:
 
 
 def namer_of(world: World) -> Namer:
-    """The ids of a world."""
+    """Make the ids of a world."""
     population = world.population
     return Namer(world.seed, len(population.accounts), len(population.notes), population.keywords)
 
 
-def simulate(scenario: Scenario | World, seed: int = 0, *, slice_events: int = 50_000) -> Iterator[Slice]:
-    """Slices of about `slice_events` events; live ones (after `live_from_ms`) last a second.
+def simulate(
+    scenario: Scenario | World, seed: int = 0, *, slice_events: int = 50_000, live_slice_ms: int | None = None
+) -> Iterator[Slice]:
+    """Slices of about `slice_events` events; with `live_slice_ms` those after `live_from_ms` are that short.
 
-    Same scenario, seed and `slice_events`: same events. A `World` is run with its own seed, once.
+    The same arguments give the same events. A `World` is run with its own seed, once. Where there is no
+    `live_from_ms`, `live_slice_ms` is for the whole run.
 
     >>> plain = Scenario(start_ms=1_764_000_000_000, duration_ms=600_000, accounts=500, notes=200, keywords=50)
     >>> sum(part.count for part in simulate(plain, seed=1)) > 0
@@ -84,21 +93,22 @@ def simulate(scenario: Scenario | World, seed: int = 0, *, slice_events: int = 5
     world = scenario if isinstance(scenario, World) else World.build(scenario, seed)
     run = _Run(world, slice_events)
     namer = namer_of(world)
-    for first_ms, last_ms in _cuts(world.scenario, slice_events):
+    for first_ms, last_ms in _cuts(world.scenario, slice_events, live_slice_ms):
         arrived = run.advance(first_ms, last_ms)
         yield Slice(first_ms, last_ms, split(arrived), world, namer)
 
 
-def _cuts(scenario: Scenario, slice_events: int) -> Iterator[tuple[int, int]]:
+def _cuts(scenario: Scenario, slice_events: int, live_slice_ms: int | None) -> Iterator[tuple[int, int]]:
+    live_ms = scenario.start_ms if scenario.live_from_ms is None else scenario.live_from_ms
     first_ms = scenario.start_ms
     while first_ms < scenario.end_ms:
-        live = scenario.live_from_ms
         length_ms = slice_events / scenario.rate_per_s(first_ms) * SECOND_MS
         last_ms = first_ms + int(min(max(length_ms, _SLICE_MS_MIN), _SLICE_MS_MAX))
-        if live is not None:
-            last_ms = first_ms + _SLICE_MS_MIN if first_ms >= live else min(last_ms, live)
-        last_ms = min(last_ms, scenario.end_ms)
-        yield first_ms, last_ms
+        if first_ms < live_ms:
+            last_ms = min(last_ms, live_ms)
+        elif live_slice_ms is not None:
+            last_ms = min(last_ms, first_ms + live_slice_ms)
+        yield first_ms, min(last_ms, scenario.end_ms)
         first_ms = last_ms
 
 
@@ -114,6 +124,7 @@ class _Run:
         self._pending: list[Rows] = []
         self._under_way = join([], EVENT)
         self._next_visit = self._next_paid = self._serial = 0
+        self._kept = 1.0
 
     def advance(self, first_ms: int, last_ms: int) -> Rows:
         """Everything that arrives in [first, last), sorted by arrival; at the end, what is left too."""
@@ -148,9 +159,12 @@ class _Run:
             if not due.any():
                 break
             events = expand(population, visits[due], rng)
-            events = events[self._news(events)]
+            news = self._news(events)
+            if len(events) > _KEPT_EVENTS_MIN:
+                self._kept += _KEPT_STEP * (float(news.mean()) - self._kept)
+            events = events[news]
             made += [events, self._regrets(events)]
-            visits = population.caught(rng, events, events["verb"] == Verb.LIKE)
+            visits = join([population.caught(rng, events), population.answers(rng, events)], VISIT)
             visits = visits[: _CASCADE_FACTOR_MAX * self._slice_events]
         events = join(made, EVENT)
         return events[events["ts"] < world.scenario.end_ms]
@@ -160,8 +174,11 @@ class _Run:
         edges = np.linspace(first_ms, last_ms, bins + 1).astype(np.int64).tolist()
         scenario, per_event = self._world.scenario, self._world.visits_per_event
         made = []
-        for low, high in zip(edges[:-1], edges[1:], strict=True):
-            wanted = scenario.rate_per_s((low + high) / 2) * (high - low) / SECOND_MS * per_event
+        for low, high in pairwise(edges):
+            wanted = scenario.rate_per_s((low + high) / 2) * (high - low) / SECOND_MS * per_event / max(self._kept, 0.2)
+            if scenario.warmup_e_fold_ms:
+                # What is usual must not hang on the hour at which somebody starts it.
+                wanted /= self._world.population.level((low + high) // 2)
             made.append(self._world.population.browse(self._rng, low, high, wanted))
         return join(made, VISIT)
 
@@ -188,8 +205,11 @@ class _Run:
     def _regrets(self, events: Rows) -> Rows:
         """Organic unlikes and unfollows: slips taken back at once, and changes of mind hours or days later."""
         rng, habits = self._rng, self._world.population.habits
+        fickle = self._world.population.accounts.fickle[events["account"]]
         chance = np.where(
-            events["verb"] == Verb.LIKE, habits.unlike, np.where(events["verb"] == Verb.FOLLOW, habits.unfollow, 0.0)
+            events["verb"] == Verb.LIKE,
+            habits.unlike,
+            np.where(events["verb"] == Verb.FOLLOW, np.maximum(habits.unfollow, fickle), 0.0),
         )
         regret = events[rng.random(len(events)) < chance].copy()
         slip = rng.random(len(regret)) < 0.4

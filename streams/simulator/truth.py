@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import numpy as np
 import orjson
 
+from schemas.text import normalise_query
 from streams.simulator.columns import NOBODY, Rows, Verb
 from streams.simulator.lines import Namer
 from streams.simulator.plan import Attack, Episode
 from streams.simulator.scenario import Kind
-from streams.simulator.words import normalised
 from streams.simulator.world import World
 
 _SUBJECT_TYPES: dict[Kind, str] = {
@@ -20,7 +20,7 @@ _SUBJECT_TYPES: dict[Kind, str] = {
 
 
 def attack_lines(world: World, namer: Namer) -> Iterator[bytes]:
-    """One JSON object an attack.
+    """Give one JSON object an attack.
 
     `event_ids` has the deliveries in order of time and then the removals; `removals` says how many of
     the last are those. `start` and `end` span the deliveries. `also` lists what the attack hits beside
@@ -36,7 +36,7 @@ def attack_lines(world: World, namer: Namer) -> Iterator[bytes]:
 
 
 def benign_lines(world: World, namer: Namer) -> Iterator[bytes]:
-    """One JSON object an episode: benign_id, family, subject, start, end, visitors, and ids concerned."""
+    """Give one JSON object an episode: benign_id, family, subject, start, end, visitors, and ids concerned."""
     for number, episode in enumerate(world.episodes):
         yield orjson.dumps(_episode(world, namer, number, episode))
 
@@ -76,7 +76,7 @@ def _subject(namer: Namer, attack: Attack) -> str:
         return str(namer.account[attack.subject].decode())
     if attack.kind == "like_boost":
         return str(namer.note[attack.subject].decode())
-    return normalised(namer.keyword[attack.subject])
+    return normalise_query(namer.keyword[attack.subject])
 
 
 def _episode(world: World, namer: Namer, number: int, episode: Episode) -> dict[str, object]:
@@ -84,7 +84,7 @@ def _episode(world: World, namer: Namer, number: int, episode: Episode) -> dict[
     account = namer.account[episode.account].decode() if episode.account != NOBODY else None
     note = namer.note[episode.note].decode() if episode.note != NOBODY else None
     if episode.keyword != NOBODY:
-        line["subject"] = {"type": "keyword", "id": normalised(namer.keyword[episode.keyword])}
+        line["subject"] = {"type": "keyword", "id": normalise_query(namer.keyword[episode.keyword])}
     elif note is not None and episode.family != "giveaway":
         line["subject"] = {"type": "note", "id": note}
     else:

@@ -53,7 +53,7 @@ class Vendor:
 
 
 def draw_vendor(rng: np.random.Generator, stock: Stock | None = None) -> Vendor:
-    """A service with its own way of doing everything."""
+    """Draw a service with its own way of doing everything."""
     kind = stock or STOCKS[int(rng.choice(3, p=[0.4, 0.22, 0.38]))]
     cover = {"fresh": rng.choice([0.0, 0.0, 0.2, 1.0]), "aged": rng.choice([0.0, 0.02, 0.1])}
     omits = 0
@@ -133,6 +133,7 @@ def _cover(plan: Plan, vendor: Vendor, block: Accounts, first: int, first_job_ms
         return
     days = scenario.duration_ms / DAY_MS
     own = vendor.cover_per_day * rng.gamma(1.2, 1.0 / 1.2, count)
+    own *= min(1.0, plan.cover_visits_max / max(float(own.sum()) * days, 1.0))
     member = np.repeat(np.arange(count), rng.poisson(own * days))
     at = scenario.start_ms + (rng.random(len(member)) * scenario.duration_ms).astype(np.int64)
     zone = block.zone[member].astype(np.int64)

@@ -25,7 +25,7 @@ class Scenes:
         self.at, self.actor, self.visit, self.goal, self.source = at, actor, visit, goal, source
 
     def where(self, chosen: Bools) -> Scenes:
-        """The chosen scenes only."""
+        """Keep the chosen scenes only."""
         return Scenes(self.at[chosen], self.actor[chosen], self.visit[chosen], self.goal[chosen], self.source[chosen])
 
 
@@ -45,16 +45,21 @@ def expand(world: Population, visits: Rows, rng: np.random.Generator) -> Rows:
     if not browsing.all():
         made += _goals(world, visits, scenes, rng)
     events = join(made, EVENT)
-    # Nobody likes their own note or follows themselves; a target that could not be drawn is no event.
-    sensible = (events["account"] != events["actor"]) & ((events["account"] >= 0) | (events["verb"] == Verb.SEARCH))
-    return events[sensible]
+    # Nobody likes their own note or follows themselves or somebody who is not there yet; a target that could
+    # not be drawn is no event.
+    target = events["account"]
+    there = (target >= 0) & (world.accounts.created[np.maximum(target, 0)] <= events["ts"])
+    sensible = (target != events["actor"]) & (there | (events["verb"] == Verb.SEARCH))
+    return np.asarray(events[sensible])
 
 
 def _lay_out(world: Population, visits: Rows, rng: np.random.Generator) -> Scenes:
     habits = world.habits
     aimed = visits["goal"] != Goal.BROWSE
     usual = lengths(rng, len(visits), habits.length_form, habits.length_mean)
-    count = np.where(aimed, 1 + stochastic_round(rng, usual * visits["more"].astype(np.float64)), usual)
+    count = np.where(
+        aimed, 1 + stochastic_round(rng, usual.astype(np.float64) * visits["more"].astype(np.float64)), usual
+    )
     source = np.repeat(np.arange(len(visits)), count)
     first = np.cumsum(count) - count
     pause = gaps_s(rng, len(source), habits.gap_form, habits.gap_median_s, habits.gap_spread)
@@ -115,7 +120,7 @@ def _reading_ms(world: Population, count: int, rng: np.random.Generator) -> Ints
 
 
 def _surfaces(world: Population, count: int, usual: Surface, rng: np.random.Generator) -> Ints:
-    """The usual surface, sometimes the opened note, sometimes a link from outside."""
+    """Draw the usual surface, sometimes the opened note, sometimes a link from outside."""
     draw = rng.random(count)
     habits = world.habits
     return np.where(
@@ -128,6 +133,9 @@ def _surfaces(world: Population, count: int, usual: Surface, rng: np.random.Gene
 def _feed_likes(world: Population, scenes: Scenes, rng: np.random.Generator) -> Rows:
     own = world.accounts.community[scenes.actor].astype(np.int64)
     note = world.attention.by_community.draw_mixed(rng, own, world.habits.homophily)
+    loyal = np.flatnonzero(rng.random(len(note)) < world.habits.loyalty)
+    known = world.attention.by_author.draw(rng, world.beloved(rng, scenes.actor[loyal]))
+    note[loyal] = np.where(known >= 0, known, note[loyal])
     surface = _surfaces(world, len(note), Surface.FEED, rng)
     chance = np.full(len(note), world.habits.follow_after_like)
     return _likes(world, scenes, note, surface, chance, rng)
@@ -162,7 +170,7 @@ def _searches(world: Population, scenes: Scenes, keyword: Ints | None, rng: np.r
 def _clicked(
     world: Population, scenes: Scenes, keyword: Ints, click_rate: float, rng: np.random.Generator, deeper: float = 1.0
 ) -> list[Rows]:
-    """Searches, most with a click, and what the click leads to."""
+    """Make searches, most with a click, and what the click leads to."""
     habits = world.habits
     position, note = world.keywords.click(rng, keyword, deeper)
     clicked = (rng.random(len(keyword)) < click_rate) & (note >= 0)
@@ -182,10 +190,11 @@ def _clicked(
 
 
 def _profiles(world: Population, scenes: Scenes, rng: np.random.Generator) -> Rows:
-    """A look at somebody's profile: some notes liked in a row, perhaps a follow."""
+    """Look at somebody's profile: like some notes in a row, perhaps follow."""
     habits = world.habits
     own = world.accounts.community[scenes.actor].astype(np.int64)
     author = world.crowd.by_fame.draw_mixed(rng, own, habits.homophily)
+    author = np.where(rng.random(len(author)) < habits.loyalty, world.beloved(rng, scenes.actor), author)
     count = np.minimum(rng.geometric(0.45, len(author)), 12)
     source = np.repeat(np.arange(len(author)), count)
     pause = gaps_s(rng, len(source), habits.gap_form, 0.6 * habits.gap_median_s, habits.gap_spread)
@@ -205,7 +214,7 @@ def _profiles(world: Population, scenes: Scenes, rng: np.random.Generator) -> Ro
 
 
 def _suggestions(world: Population, scenes: Scenes, rng: np.random.Generator, mean: float) -> Rows:
-    """Suggested accounts followed one after another."""
+    """Follow suggested accounts one after another."""
     habits = world.habits
     count = np.minimum(rng.geometric(1.0 / mean, len(scenes.at)), 40)
     source = np.repeat(np.arange(len(scenes.at)), count)

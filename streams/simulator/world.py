@@ -21,7 +21,7 @@ from streams.simulator.accounts import (
     past_creations,
 )  # fmt: skip
 from streams.simulator.attacks import draw_attacks, plan_attacks
-from streams.simulator.columns import DAY_MS, EVENT, HOUR_MS, MINUTE_MS, VISIT, Goal, Rows, Surface, Verb, join
+from streams.simulator.columns import DAY_MS, EVENT, HOUR_MS, MINUTE_MS, VISIT, Goal, Rows, Surface, join
 from streams.simulator.episodes import draw_benign, plan_episode
 from streams.simulator.habits import Habits, draw_habits
 from streams.simulator.keywords import Keywords
@@ -59,7 +59,7 @@ class World:
 
     @classmethod
     def build(cls, scenario: Scenario, seed: int) -> Self:
-        """The world of a scenario; everything random comes from `seed`."""
+        """Build the world of a scenario; everything random comes from `seed`."""
         rng = np.random.default_rng([seed, 0xB0057])
         habits = scenario.habits or draw_habits(scenario.family, rng)
         society = make_society(rng, habits)
@@ -98,6 +98,7 @@ def _populate(rng: np.random.Generator, scenario: Scenario, habits: Habits, soci
         attention=Attention(notes, habits, len(accounts)),
         keywords=Keywords(rng, habits, scenario.keywords, notes),
         rhythm=make_rhythm(rng, habits.zones, habits.cycle_depth, habits.evening_h, habits.lunch, habits.weekend),
+        favourites=np.zeros((0, 0), dtype=np.int32),
     )
 
 
@@ -136,10 +137,8 @@ def _settle(plan: Plan) -> None:
             allowed |= np.where(rng.random(count) < chance, bit, 0).astype(np.uint8)
         accounts.sends &= allowed
     else:
-        accounts.sends &= np.uint8(SENDS_ALL)
-    population.accounts = accounts
-    population.crowd = Crowd(accounts, habits)
-    population.attention = Attention(population.notes, habits, count)
+        accounts.sends[:] = SENDS_ALL
+    population.settle(rng, accounts)
 
 
 def _pilot(population: Population, scenario: Scenario, seed: int) -> float:
@@ -149,13 +148,11 @@ def _pilot(population: Population, scenario: Scenario, seed: int) -> float:
     asked = events = 0.0
     for moment in moments:
         population.refresh(moment, 0)
-        zones = np.arange(population.rhythm.zones)
-        shares = population.crowd.by_zone.totals() / population.crowd.by_zone.total
-        level = float((shares * population.rhythm.level(np.full(len(zones), moment), zones)).sum())
-        visits = population.browse(rng, moment, moment + MINUTE_MS, _PILOT_VISITS / len(moments) / max(level, 0.05))
+        wanted = _PILOT_VISITS / len(moments) / population.level(moment)
+        visits = population.browse(rng, moment, moment + MINUTE_MS, wanted)
         asked += _PILOT_VISITS / len(moments)
         for _ in range(8):
             made = expand(population, visits, rng)
             events += len(made)
-            visits = population.caught(rng, made, made["verb"] == Verb.LIKE)
+            visits = join([population.caught(rng, made), population.answers(rng, made)], VISIT)
     return asked / max(events, 1.0)
