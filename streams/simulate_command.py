@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from streams.settings import Settings
+    from streams.simulator.feed import Batch
 
 START_MS = 1_763_942_400_000
 """2025-11-24T00:00Z, a Monday: where recorded traffic begins unless told otherwise, so that it is the same again."""
@@ -30,6 +31,12 @@ EVENTS = 500_000
 DAYS = 2.0
 LIVE_S = 600
 HISTORY_EVENTS = 250_000
+
+HISTORY_PER_S = 8_000
+LEAD_S = 2.0
+LEAD_S_MAX = 240.0
+"""How fast history is sent on a slow machine, and how long before that the world takes to build. Events may be
+five minutes ahead of the broker's clock at the most."""
 
 EVENTS_PER_ACCOUNT = 15
 """How often an account acts in the whole of a recording, on average; most do so far less."""
@@ -68,7 +75,7 @@ def _into_directory(given: argparse.Namespace) -> None:
     except OSError as error:
         raise RecordedTrafficError(f"cannot write {error.filename or given.directory}: {error.strerror}") from None
     told = ", ".join(f"{written.events[topic]:,} {topic}" for topic in TOPICS)
-    sys.stdout.write(f"{told}; {written.attacks} attacks and {written.benign} benign episodes in {written.path}\n")
+    _say(f"{told}; {written.attacks} attacks and {written.benign} benign episodes in {written.path}")
 
 
 def _recorded(given: argparse.Namespace) -> Scenario:
@@ -97,8 +104,10 @@ def _to_kafka(settings: Settings, given: argparse.Namespace) -> None:
     from streams.simulator.feed import stream  # noqa: PLC0415
     from streams.simulator.produce import produce  # noqa: PLC0415
 
-    now_ms = time.time_ns() // 1_000_000
     seconds, history = given.seconds or LIVE_S, given.history or HISTORY_EVENTS
+    # The live part begins when the history should be through: its events are then as old as they look.
+    lead_s = min(history / HISTORY_PER_S + LEAD_S, LEAD_S_MAX)
+    origin_s, now_ms = time.monotonic() + lead_s, time.time_ns() // 1_000_000 + int(1000 * lead_s)
     scenario = Scenario.demo(now_ms, float(seconds), history_events=history)
     world = World.build(scenario.clean() if given.clean else scenario, given.seed)
     if given.truth:
@@ -108,16 +117,33 @@ def _to_kafka(settings: Settings, given: argparse.Namespace) -> None:
     stop = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
-    progress = _Progress("behind")
     sent = produce(
-        stream(world),
+        _announced(stream(world)),
         settings.bootstrap,
         topics=dict(zip(TOPICS, settings.input_topics.values(), strict=True)),
         client_options=options,
+        origin_s=origin_s,
         stop=stop,
-        progress=progress.behind,
+        progress=_Progress("behind").behind,
     )
-    sys.stdout.write(", ".join(f"{sent[topic]:,} {topic}" for topic in TOPICS) + f" sent to {settings.bootstrap}\n")
+    _say(f"{sent.total():,} events sent: " + ", ".join(f"{sent[topic]:,} {topic}" for topic in TOPICS))
+
+
+def _announced(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Pass the batches on and say when the live part begins."""
+    history = 0
+    live = False
+    for batch in batches:
+        if batch.due_s > 0 and not live:
+            live = True
+            _say(f"{history:,} events of history sent; live from here on")
+        history += len(batch.records)
+        yield batch
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def write_truth(directory: Path, world: World) -> None:
