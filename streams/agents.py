@@ -98,10 +98,10 @@ class ActorsAgent:
         """Work on one batch whose ticket was started."""
         started = time.perf_counter()
         topic = self._topics[batch.source.topic]
-        events, refusals = decode_batch(topic, batch.values, batch.timestamps())
+        events, refusals = decode_batch(topic, batch.values, batch.timestamps)
         marked = self._stages.actors(batch.source.partition).apply(events)
         letters = _letters(batch, refusals)
-        offsets = batch.offsets()[events.row[marked.rows]]
+        offsets = batch.offsets[events.row[marked.rows]]
         blocks = self._blocks(batch, marked, offsets)
         self._count(batch, events, marked, letters)
         self._metrics.batch_seconds.labels("actors").observe(time.perf_counter() - started)
@@ -141,7 +141,7 @@ class ActorsAgent:
         if misrouted:
             self._metrics.misrouted.labels(topic).inc(misrouted)
         if len(batch):
-            self._metrics.last_record.labels(topic).set(batch.records[-1].timestamp / 1000)
+            self._metrics.last_record.labels(topic).set(int(batch.timestamps[-1]) / 1000)
 
 
 class SubjectsAgent:
@@ -209,7 +209,7 @@ def packed(actions: Actions, offsets: NDArray[np.int64], header: BlockHeader) ->
 
 def misrouted_keys(batch: FetchedBatch, events: Events) -> int:
     """Count the valid records of a batch whose key is not their actor."""
-    keys = batch.keys()
+    keys = batch.keys
     actors: list[bytes | None] = list(map(str.encode, events.actor_ids))
     if len(actors) != len(keys):
         keys = [keys[row] for row in events.row.tolist()]

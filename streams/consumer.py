@@ -100,20 +100,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         while True:
             if fetcher._subscriptions.reassignment_in_progress:
                 await fetcher._subscriptions.wait_for_assignment()
-            taken: dict[Partition, list[FetchedBatch]] = {}
-            for tp in list(fetcher._records):
-                if tp not in active:
-                    if not fetcher._subscriptions.is_assigned(tp):
-                        del fetcher._records[tp]
-                    continue
-                fetched = fetcher._records.pop(tp)
-                fetcher._notify(fetcher._wait_consume_future)
-                if not isinstance(fetched, FetchResult):
-                    fetched.check_raise()
-                source = Partition(tp.topic, tp.partition)
-                batches = read_fetch(fetched, source, records_max, check_crcs=self.consumer.options.check_crcs)
-                if batches:
-                    taken[source] = batches
+            taken = self._take_ready(fetcher, active, records_max)
             left = deadline - time.monotonic()
             if taken or left <= 0 or fetcher._closed:
                 return taken
@@ -123,6 +110,33 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
                 waiter.cancel()
                 return {}
             waiter.result()
+
+    def _take_ready(
+        self, fetcher: Any, active: set[Partition], records_max: int
+    ) -> dict[Partition, list[FetchedBatch]]:
+        """Take what has arrived, partition by partition, until there are `records_max` records."""
+        taken: dict[Partition, list[FetchedBatch]] = {}
+        count = 0
+        for tp in list(fetcher._records):
+            if tp not in active:
+                if not fetcher._subscriptions.is_assigned(tp):
+                    del fetcher._records[tp]
+                continue
+            fetched = fetcher._records.pop(tp)
+            if not isinstance(fetched, FetchResult):
+                fetched.check_raise()
+            source = Partition(tp.topic, tp.partition)
+            batches = read_fetch(fetched, source, records_max, check_crcs=self.consumer.options.check_crcs)
+            if fetched.has_more():
+                fetcher._records[tp] = fetched  # at the end: the other partitions have their turn
+            else:
+                fetcher._notify(fetcher._wait_consume_future)
+            if batches:
+                taken[source] = batches
+            count += sum(map(len, batches))
+            if count >= records_max:
+                break
+        return taken
 
     async def positions(self) -> dict[Partition, tuple[int | None, int | None]]:
         """Return where each assigned partition is read up to and its highwater, None where not known yet."""
@@ -210,7 +224,7 @@ class BatchConsumer(driver.Consumer):
             if batch.source not in self._active_partitions:
                 continue
             batch.ticket = self.ledger.open(batch.source, batch.offset_first, batch.offset_next, batch.size_bytes)
-            if not batch.records and not batch.unreadable:
+            if not len(batch) and not batch.unreadable:
                 self.ledger.start(batch.ticket)
                 self.ledger.finish(batch.ticket)
                 continue

@@ -60,10 +60,10 @@ class Letter:
 
 def letter(batch: FetchedBatch, row: int, reason: Reason | StreamReason, detail: str) -> Letter:
     """Make the dead letter of one record of a fetched batch."""
-    record = batch.records[row]
     # The wire module knows the reasons of what is in a record; for the headers any small fixed set will do.
-    headers = wire.headers(*batch.source, record.offset, cast("Reason", reason), detail, record.headers)
-    return Letter(reason, record.value, record.key, record.timestamp if record.timestamp >= 0 else None, headers)
+    original, timestamp_ms = batch.headers.get(row, []), int(batch.timestamps[row])
+    headers = wire.headers(*batch.source, int(batch.offsets[row]), cast("Reason", reason), detail, original)
+    return Letter(reason, batch.values[row], batch.keys[row], timestamp_ms if timestamp_ms >= 0 else None, headers)
 
 
 def unreadable(batch: FetchedBatch) -> Iterator[Letter]:
