@@ -46,85 +46,95 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     # Kafka
-    bootstrap: str = Field("127.0.0.1:9092", description="host:port, or several separated by commas")
-    group_id: str = Field("boostwatch", min_length=1, max_length=200, description="1 to 200 characters")
+    bootstrap: str = Field(default="127.0.0.1:9092", description="host:port, or several separated by commas")
+    group_id: str = Field(default="boostwatch", min_length=1, max_length=200, description="1 to 200 characters")
     group_instance_id: str | None = Field(
-        None, min_length=1, max_length=200, description="1 to 200 characters, another one for each worker"
+        default=None, min_length=1, max_length=200, description="1 to 200 characters, another one for each worker"
     )
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
-        "PLAINTEXT", description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
+        default="PLAINTEXT", description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
     )
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
-        "SCRAM-SHA-512", description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"
+        default="SCRAM-SHA-512", description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"
     )
-    sasl_username: str | None = Field(None, min_length=1, description="the name to log in with")
-    sasl_password: SecretStr | None = Field(None, min_length=1, description="the password to log in with")
-    tls_ca_path: Path | None = Field(None, description="a readable PEM file of the authorities to trust")
-    tls_cert_path: Path | None = Field(None, description="a readable PEM file with this client's certificate")
-    tls_key_path: Path | None = Field(None, description="a readable PEM file with this client's key")
-    tls_key_password: SecretStr | None = Field(None, min_length=1, description="the password of tls_key_path")
+    sasl_username: str | None = Field(default=None, min_length=1, description="the name to log in with")
+    sasl_password: SecretStr | None = Field(default=None, min_length=1, description="the password to log in with")
+    tls_ca_path: Path | None = Field(default=None, description="a readable PEM file of the authorities to trust")
+    tls_cert_path: Path | None = Field(default=None, description="a readable PEM file with this client's certificate")
+    tls_key_path: Path | None = Field(default=None, description="a readable PEM file with this client's key")
+    tls_key_password: SecretStr | None = Field(default=None, min_length=1, description="the password of tls_key_path")
 
     # Topics
-    topic_likes: TopicName = Field("likes", description=_TOPIC_RULE)
-    topic_follows: TopicName = Field("follows", description=_TOPIC_RULE)
-    topic_searches: TopicName = Field("searches", description=_TOPIC_RULE)
-    topic_flags: TopicName = Field("flags", description=_TOPIC_RULE)
-    topic_verdicts: TopicName = Field("verdicts", description=_TOPIC_RULE)
-    topic_dead_letters: TopicName = Field("boostwatch.dead-letters", description=_TOPIC_RULE)
-    topic_actions: TopicName = Field("boostwatch.actions", description=_TOPIC_RULE)
-    topic_surges: TopicName = Field("boostwatch.surges", description=_TOPIC_RULE)
-    topic_actor_state: TopicName = Field("boostwatch.actor-state", description=_TOPIC_RULE)
-    topic_subject_state: TopicName = Field("boostwatch.subject-state", description=_TOPIC_RULE)
-    partitions: int = Field(8, ge=1, le=4096, description="1 to 4096, for every topic alike; not to be changed later")
-    replication: int = Field(1, ge=1, le=15, description="1 to 15, at most the number of brokers")
-    timestamps: Literal["LogAppendTime", "CreateTime"] = Field(
-        "LogAppendTime", description="LogAppendTime, or CreateTime for a backfill, on the input topics"
+    topic_likes: TopicName = Field(default="likes", description=_TOPIC_RULE)
+    topic_follows: TopicName = Field(default="follows", description=_TOPIC_RULE)
+    topic_searches: TopicName = Field(default="searches", description=_TOPIC_RULE)
+    topic_flags: TopicName = Field(default="flags", description=_TOPIC_RULE)
+    topic_verdicts: TopicName = Field(default="verdicts", description=_TOPIC_RULE)
+    topic_dead_letters: TopicName = Field(default="boostwatch.dead-letters", description=_TOPIC_RULE)
+    topic_actions: TopicName = Field(default="boostwatch.actions", description=_TOPIC_RULE)
+    topic_surges: TopicName = Field(default="boostwatch.surges", description=_TOPIC_RULE)
+    topic_actor_state: TopicName = Field(default="boostwatch.actor-state", description=_TOPIC_RULE)
+    topic_subject_state: TopicName = Field(default="boostwatch.subject-state", description=_TOPIC_RULE)
+    partitions: int = Field(
+        default=8, ge=1, le=4096, description="1 to 4096, for every topic alike; not to be changed later"
     )
-    input_retention_hours: int = Field(72, ge=1, le=87_600, description="1 to 87600")
-    flags_retention_hours: int = Field(720, ge=1, le=87_600, description="1 to 87600")
+    replication: int = Field(default=1, ge=1, le=15, description="1 to 15, at most the number of brokers")
+    timestamps: Literal["LogAppendTime", "CreateTime"] = Field(
+        default="LogAppendTime", description="LogAppendTime, or CreateTime for a backfill, on the input topics"
+    )
+    input_retention_hours: int = Field(default=72, ge=1, le=87_600, description="1 to 87600")
+    flags_retention_hours: int = Field(default=720, ge=1, le=87_600, description="1 to 87600")
 
     # Event time
-    lateness_ms: int = Field(2 * MINUTE_MS, ge=0, le=HOUR_MS, description="0 to 3600000")
+    lateness_ms: int = Field(default=2 * MINUTE_MS, ge=0, le=HOUR_MS, description="0 to 3600000")
     idle_ms: int = Field(
-        30_000, ge=1_000, le=HOUR_MS, description="1000 to 3600000, a partition quiet for longer is idle"
+        default=30_000, ge=1_000, le=HOUR_MS, description="1000 to 3600000, a partition quiet for longer is idle"
     )
 
     # Bounds: everything that grows with what strangers send
-    actors_max: int = Field(2_000_000, ge=1_000, le=100_000_000, description="1000 to 100000000, per partition")
+    actors_max: int = Field(default=2_000_000, ge=1_000, le=100_000_000, description="1000 to 100000000, per partition")
     subjects_max: int = Field(
-        1_000_000,
+        default=1_000_000,
         ge=1_000,
         le=100_000_000,
         description="1000 to 100000000, per partition, of accounts, notes, keywords each",
     )
     fetch_bytes_max: int = Field(
-        4 * MIB, ge=64 * 1024, le=256 * MIB, description="65536 to 268435456, per partition and fetch"
+        default=4 * MIB, ge=64 * 1024, le=256 * MIB, description="65536 to 268435456, per partition and fetch"
     )
-    fetch_wait_ms: int = Field(50, ge=1, le=10_000, description="1 to 10000")
-    batch_records_max: int = Field(8_192, ge=1, le=1_000_000, description="1 to 1000000, records handled as one batch")
-    in_flight_batches_max: int = Field(4, ge=1, le=1_000, description="1 to 1000, batches waiting per partition")
+    fetch_wait_ms: int = Field(default=50, ge=1, le=10_000, description="1 to 10000")
+    batch_records_max: int = Field(
+        default=8_192, ge=1, le=1_000_000, description="1 to 1000000, records handled as one batch"
+    )
+    in_flight_batches_max: int = Field(
+        default=4, ge=1, le=1_000, description="1 to 1000, batches waiting per partition"
+    )
     in_flight_bytes_max: int = Field(
-        64 * MIB, ge=MIB, le=16_384 * MIB, description="1048576 to 17179869184, sent but not acknowledged"
+        default=64 * MIB, ge=MIB, le=16_384 * MIB, description="1048576 to 17179869184, sent but not acknowledged"
     )
 
     # Liveness
-    commit_interval_ms: int = Field(2_000, ge=100, le=10 * MINUTE_MS, description="100 to 600000")
-    session_timeout_ms: int = Field(30_000, ge=6_000, le=30 * MINUTE_MS, description="6000 to 1800000")
+    commit_interval_ms: int = Field(default=2_000, ge=100, le=10 * MINUTE_MS, description="100 to 600000")
+    session_timeout_ms: int = Field(default=30_000, ge=6_000, le=30 * MINUTE_MS, description="6000 to 1800000")
     stuck_after_ms: int = Field(
-        60_000, ge=1_000, le=HOUR_MS, description="1000 to 3600000, records wait and none was finished"
+        default=60_000, ge=1_000, le=HOUR_MS, description="1000 to 3600000, records wait and none was finished"
     )
 
     # Who looks at it
-    http_host: str = Field("127.0.0.1", min_length=1, description="an address of this machine; 0.0.0.0 for all of them")
-    http_port: int = Field(8089, ge=0, le=65_535, description="0 to 65535, where 0 is any free port")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="debug, info, warning or error")
-    log_format: Literal["console", "json"] = Field("console", description="console or json")
+    http_host: str = Field(
+        default="127.0.0.1", min_length=1, description="an address of this machine; 0.0.0.0 for all of them"
+    )
+    http_port: int = Field(default=8089, ge=0, le=65_535, description="0 to 65535, where 0 is any free port")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="debug, info, warning or error"
+    )
+    log_format: Literal["console", "json"] = Field(default="console", description="console or json")
 
     # Detectors
-    mode_follower_spike: Mode = Field("live", description="live, or shadow while on trial")
-    mode_like_boost: Mode = Field("live", description="live, or shadow while on trial")
-    mode_keyword_ranking: Mode = Field("live", description="live, or shadow while on trial")
-    mode_keyword_trend: Mode = Field("live", description="live, or shadow while on trial")
+    mode_follower_spike: Mode = Field(default="live", description="live, or shadow while on trial")
+    mode_like_boost: Mode = Field(default="live", description="live, or shadow while on trial")
+    mode_keyword_ranking: Mode = Field(default="live", description="live, or shadow while on trial")
+    mode_keyword_trend: Mode = Field(default="live", description="live, or shadow while on trial")
 
     @classmethod
     def settings_customise_sources(

@@ -34,7 +34,7 @@ def flag(kind: Kind = Kind.FOLLOWER_SPIKE, subject: str = "u81", start: int = ST
         detected_at=start + 2 * MINUTE_MS,
         score=0.993,
         severity=Severity.HIGH,
-        evidence=Evidence(412, 9.7, 401, ("71% of them are new accounts, where 4% is usual",), ("a1", "a2")),
+        evidence=Evidence(412, 9.7, 401, ["71% of them are new accounts, where 4% is usual"], ["a1", "a2"]),
         detector=Detector(kind.value, "1", "c0ffee"),
     )
     return msgspec.structs.replace(made, **more)

@@ -88,7 +88,7 @@ def test_an_opened_flag_tells_how_much_and_why_and_an_update_one_line() -> None:
 
 def test_names_from_outside_cannot_write_on_the_terminal() -> None:
     evil = "u\x1b[2J\n\u202e[bold]x[/bold]"
-    evidence = msgspec.structs.replace(flag().evidence, reasons=(evil,), sample_actors=(evil,), note_id=evil)
+    evidence = msgspec.structs.replace(flag().evidence, reasons=[evil], sample_actors=[evil], note_id=evil)
     out = io.StringIO()
     console = Console(file=out, force_terminal=False, width=200, highlight=False)
     flags_view.show(console, flag(subject=evil, evidence=evidence))
