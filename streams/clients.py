@@ -6,8 +6,9 @@ broker for a sign of life, so that one that is not there is one line within seco
 
 from __future__ import annotations
 
+import logging
 import ssl
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
@@ -35,6 +36,7 @@ PRESENCE_TIMEOUT_MS = 5_000
 # and can't read how the embedded broker refuses a newer handshake.
 _HANDSHAKE_OF_2_4 = 3
 _BEFORE_2_4 = (2, 3)
+_REFUSED = (SaslAuthenticationFailedError, UnsupportedSaslMechanismError)
 _LOST = (KafkaConnectionError, KafkaTimeoutError, NodeNotReadyError, RequestTimedOutError)
 
 
@@ -95,12 +97,10 @@ def admin(
     when it forbids what was asked.
     """
     completed = require_broker(bootstrap, options, timeout_ms)
-    with _told_plainly(bootstrap):
+    with _connecting(bootstrap, completed):
         client = KafkaAdminClient(bootstrap_timeout_ms=timeout_ms, **completed)
-        try:
-            yield client
-        finally:
-            client.close()
+    with closing(client), _told_plainly(bootstrap):
+        yield client
 
 
 def producer(bootstrap: str, options: Mapping[str, object] | None = None, **more: object) -> Any:
@@ -109,7 +109,7 @@ def producer(bootstrap: str, options: Mapping[str, object] | None = None, **more
     `more` are further kafka-python settings. Raises BrokerUnavailable.
     """
     completed = require_broker(bootstrap, options)
-    with _told_plainly(bootstrap):
+    with _connecting(bootstrap, completed):
         return KafkaProducer(**{"bootstrap_timeout_ms": PRESENCE_TIMEOUT_MS, "acks": "all", **completed, **more})
 
 
@@ -125,8 +125,42 @@ def consumer(bootstrap: str, *topics: str, options: Mapping[str, object] | None 
         "allow_auto_create_topics": False,
     }
     completed = require_broker(bootstrap, options)
-    with _told_plainly(bootstrap):
+    with _connecting(bootstrap, completed):
         return KafkaConsumer(*topics, **{**defaults, **completed, **more})
+
+
+@contextmanager
+def _connecting(bootstrap: str, options: Mapping[str, object]) -> Iterator[None]:
+    """Tell a failure of kafka-python's first connection by its cause, which it only logs, once for each attempt.
+
+    Over TLS it may miss a refusal that is followed by the end of the connection. But the broker answered just before,
+    so where there is a log-in, that is what failed.
+    """
+    heard = _Heard()
+    network = logging.getLogger("kafka.net")
+    propagate, network.propagate = network.propagate, False
+    network.addHandler(heard)
+    try:
+        with _told_plainly(bootstrap):
+            try:
+                yield
+            except KafkaTimeoutError as error:
+                logs_in = options.get("sasl_mechanism") is not None
+                raise (heard.refusal or SaslAuthenticationFailedError("it hung up") if logs_in else error) from None
+    finally:
+        network.removeHandler(heard)
+        network.propagate = propagate
+
+
+class _Heard(logging.Handler):
+    """Keeps why a log-in was refused, from what is logged meanwhile, and lets the rest go."""
+
+    refusal: KafkaError | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        for argument in record.args if isinstance(record.args, tuple) else ():
+            if isinstance(argument, _REFUSED):
+                self.refusal = argument
 
 
 @contextmanager
@@ -134,10 +168,10 @@ def _told_plainly(bootstrap: str) -> Iterator[None]:
     """Turn kafka-python's errors into ours, which say what to do."""
     try:
         yield
-    except (SaslAuthenticationFailedError, UnsupportedSaslMechanismError) as error:
+    except _REFUSED as error:
         raise BrokerUnavailable(
-            f"the Kafka broker at {bootstrap} refused the log-in ({error}): correct sasl_mechanism, sasl_username"
-            " and sasl_password"
+            f"the Kafka broker at {bootstrap} refused the log-in ({', '.join(map(str, error.args))}):"
+            " correct sasl_mechanism, sasl_username and sasl_password"
         ) from error
     except AuthorizationError as error:
         raise BrokerError(f"the Kafka broker at {bootstrap} forbids it ({error}): grant this user the right") from error

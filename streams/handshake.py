@@ -24,6 +24,8 @@ _CORRELATION_ID = 1
 _CLIENT_ID = b"boostwatch"
 # 6 bytes for each of some hundred requests; more is not a broker's answer.
 _ANSWER_BYTES_MAX = 65_536
+# How a TLS record begins that says "this is not TLS": its type (21) and the version's first byte (3).
+_TLS_ALERT = 0x1503
 _RETRY_PAUSE_S = 0.2
 # One address of several may swallow packets; the others are asked meanwhile.
 _ATTEMPT_TIMEOUT_S = 2.0
@@ -74,6 +76,8 @@ def _api_versions(connection: socket.socket) -> Mapping[int, int]:
     request = struct.pack(">hhih", API_VERSIONS, _VERSION, _CORRELATION_ID, len(_CLIENT_ID)) + _CLIENT_ID
     connection.sendall(struct.pack(">i", len(request)) + request)
     (size,) = struct.unpack(">i", _read(connection, 4))
+    if size >> 16 == _TLS_ALERT:
+        raise ValueError("it wants TLS")
     if not 10 <= size <= _ANSWER_BYTES_MAX:
         raise ValueError("what answers is not Kafka")
     answer = _read(connection, size)

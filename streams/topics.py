@@ -6,6 +6,7 @@ deletes records. Both are told and left to people.
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -28,6 +29,9 @@ __all__ = ["Difference", "Mend", "TopicNames", "TopicPlan", "check", "create", "
 
 # A topic's partitions have leaders within a second or two of its creation, also where there are hundreds.
 LEADERS_TIMEOUT_MS = 30_000
+# Altered settings are acknowledged by the controller and reach the brokers a moment later.
+ALTERED_TIMEOUT_MS = 10_000
+_POLL_S = 0.05
 TOPIC = "topic"
 PARTITIONS = "partitions"
 REPLICATION = "replication"
@@ -124,6 +128,7 @@ def mend(admin: Any, topics: Sequence[TopicPlan], differences: Sequence[Differen
     if to_alter:
         refused = _alter(admin, to_alter)
         outcome |= {difference: refused[name] for name, several in to_alter.items() for difference in several}
+        _wait_until_seen(admin, [topic for topic in topics if refused.get(topic.name) == ""])
     return outcome
 
 
@@ -270,6 +275,15 @@ def _alter(admin: Any, to_alter: Mapping[str, Sequence[Difference]]) -> dict[str
     ]
     answers = admin.alter_configs(resources, raise_on_unknown=False).get("topic", {})
     return {name: "" if answers.get(name) == "OK" else str(answers.get(name, "no answer")) for name in to_alter}
+
+
+def _wait_until_seen(admin: Any, altered: Sequence[TopicPlan]) -> None:
+    """Return once the brokers tell the altered settings, so that a worker started next does not meet the old ones."""
+    deadline = time.monotonic() + ALTERED_TIMEOUT_MS / 1000
+    while time.monotonic() < deadline:
+        if all(difference.mend is not Mend.ALTER for difference in _config_differences(admin, altered)):
+            return
+        time.sleep(_POLL_S)
 
 
 def _state(difference: Difference, refused: str | None) -> tuple[bool, str]:

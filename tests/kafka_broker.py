@@ -12,20 +12,20 @@ from deploy.kafka.errors import FetchFailed, ToolMissing
 from tests.conftest import lacking
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 GIVEN_BROKER = "BOOSTWATCH_TEST_KAFKA"
 
 
 @contextmanager
-def running_broker(data_dir: Path) -> Iterator[KafkaBroker]:
-    """Start a broker on a free port, stop it in the end and keep only its log.
+def running_broker(data_dir: Path, settings: Mapping[str, str] | None = None) -> Iterator[KafkaBroker]:
+    """Start a broker on a free port, stop it in the end and keep only its log; `settings` go over its own.
 
     Where Java, Maven or the jars can't be had the test is skipped with that reason; a broker that
     does not come up is a failure.
     """
-    broker = KafkaBroker(data_dir)
+    broker = KafkaBroker(data_dir, short_lived=True, settings=settings)
     try:
         broker.start()
     except (ToolMissing, FetchFailed) as error:

@@ -20,6 +20,7 @@ from deploy.kafka.errors import LocalKafkaError, StartFailed
 from deploy.kafka.machine import HOST
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
     from types import TracebackType
 
@@ -47,15 +48,29 @@ class KafkaBroker:
     ``port=0`` takes a free port at the first start and keeps it, so ``restart`` and a start after
     ``kill`` answer at the same address. With ``guard`` the broker dies with the process that started
     it, however that ends; without, it outlives it (and ``stop`` works from another process).
+    ``short_lived`` is for tests: half the CPU time to start, and less throughput.
+    ``settings`` are put over those of server.properties and may use its names in braces.
     Not safe for use from several threads at a time.
     """
 
-    def __init__(self, data_dir: Path, *, port: int = 0, heap_mib: int = 512, guard: bool = True) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        port: int = 0,
+        heap_mib: int = 512,
+        guard: bool = True,
+        short_lived: bool = False,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         self.data_dir = data_dir.resolve()
         self._port = port
         self._port_is_free_to_choose = port == 0
         self._heap_mib = heap_mib
         self._guard_wanted = guard
+        # The quick compiler only: starting took 4.5 s of CPU instead of 7.9.
+        self._java_options = ["-XX:TieredStopAtLevel=1"] if short_lived else []
+        self._settings = dict(settings or {})
         self._log_from = 0
         self._child: subprocess.Popen[bytes] | None = None
         self._guard: subprocess.Popen[bytes] | None = None
@@ -227,7 +242,8 @@ class KafkaBroker:
             "log_dirs": self.data_dir / "logs",
             "message_bytes_max": MESSAGE_BYTES_MAX,
         }
-        text = string.Template(TEMPLATE.read_text()).substitute(values)
+        more = "".join(f"{name}={value}\n" for name, value in self._settings.items())
+        text = string.Template(f"{TEMPLATE.read_text()}\n{more}").substitute(values)
         (self.data_dir / "server.properties").write_text(text)
 
     def _format(self, java: str, classpath: str) -> None:
@@ -247,7 +263,7 @@ class KafkaBroker:
 
     def _spawn(self, java: str, classpath: str, lock: IO[str]) -> None:
         command = [
-            java, f"-Xmx{self._heap_mib}m", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError",
+            java, f"-Xmx{self._heap_mib}m", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError", *self._java_options,
             "-Dorg.slf4j.simpleLogger.showDateTime=true", "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
             # 300 lines of settings at every start, which server.properties and the defaults say already
             "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.common.config=warn",
