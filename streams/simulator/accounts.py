@@ -105,7 +105,7 @@ def make_people(rng: np.random.Generator, habits: Habits, society: Society, crea
 def past_creations(rng: np.random.Generator, habits: Habits, count: int, start_ms: int) -> Ints:
     """Creation times of a platform that has been growing: many young accounts, a tail of old ones."""
     age_days = rng.exponential(habits.account_age_days, count)
-    recent = rng.random(count) < min(0.3, 20.0 * habits.growth_per_day)
+    recent = rng.random(count) < min(0.25, 15.0 * habits.growth_per_day)
     age_days = np.where(recent, rng.uniform(0.0, 30.0, count), age_days)
     age_ms = np.minimum(age_days, 3_650.0) * DAY_MS + rng.integers(HOUR_MS, DAY_MS, count)
     return np.asarray(start_ms - age_ms.astype(np.int64))

@@ -35,6 +35,10 @@ _SHAPES: Final[dict[Kind, tuple[Shape, ...]]] = {
     "keyword_ranking": ("burst", "drip", "mixed", "aged"),
     "keyword_trend": ("burst", "drip", "mixed", "aged"),
 }
+_VERBS: Final[dict[Kind, Verb]] = {
+    "follower_spike": Verb.FOLLOW, "like_boost": Verb.LIKE,
+    "keyword_ranking": Verb.SEARCH, "keyword_trend": Verb.SEARCH,
+}  # fmt: skip
 _SIZES: Final[dict[Kind, tuple[float, float]]] = {
     "follower_spike": (40, 1_000), "like_boost": (40, 800), "keyword_ranking": (60, 600), "keyword_trend": (100, 1_200),
 }  # fmt: skip
@@ -174,12 +178,12 @@ def _deliver(plan: Plan, vendor: Vendor, order: AttackOrder, job: _Job, first: i
     base = rows(
         EVENT, len(job.at), ts=job.at, actor=first + job.member, attack=job.attack,
         visit=pair_words(job.member, job.at // (20 * MINUTE_MS), int(rng.integers(1 << 62))) >> np.uint64(32),
-        surface=surfaces(rng, vendor, len(job.at)),
+        surface=surfaces(rng, vendor, _VERBS[order.kind], len(job.at)), verb=_VERBS[order.kind],
     )  # fmt: skip
     if order.kind == "follower_spike":
-        base["verb"], base["account"] = Verb.FOLLOW, subject
+        base["account"] = subject
     elif order.kind == "like_boost":
-        base["verb"], base["note"], base["account"] = Verb.LIKE, subject, population.notes.author[subject]
+        base["note"], base["account"] = subject, population.notes.author[subject]
     elif order.kind == "keyword_ranking":
         return _rank(plan, vendor, order, base, subject)
     else:
@@ -207,7 +211,7 @@ def _rank(plan: Plan, vendor: Vendor, order: AttackOrder, base: Rows, subject: I
     progress = np.clip((base["ts"] - order.start_ms) / max(order.duration_ms, 1), 0.0, 1.0)
     lowest, best = rng.uniform(6, RESULTS), rng.uniform(1, 6)
     rank = lowest + (best - lowest) * progress ** rng.uniform(0.5, 1.5) + rng.normal(0.0, 1.2, len(base))
-    base["verb"], base["keyword"] = Verb.SEARCH, subject
+    base["keyword"] = subject
     base["note"], base["account"] = note, notes.author[note]
     base["position"] = np.clip(np.round(rank), 1, RESULTS)
     decoy = rng.random(len(base)) < vendor.decoys
@@ -221,7 +225,7 @@ def _rank(plan: Plan, vendor: Vendor, order: AttackOrder, base: Rows, subject: I
 
 def _trend(plan: Plan, vendor: Vendor, base: Rows, subject: Ints) -> Rows:
     """Search the keyword, seldom clicking anything."""
-    base["verb"], base["keyword"] = Verb.SEARCH, subject
+    base["keyword"] = subject
     _click_around(plan, base, plan.rng.random(len(base)) < min(0.3, vendor.decoys + 0.05 * plan.rng.random()))
     return base
 
@@ -240,7 +244,9 @@ def _chatter(plan: Plan, vendor: Vendor, job: _Job, first: int) -> None:
     """Let some workers look around before or after the paid action, like anybody."""
     rng = plan.rng
     talk = rng.random(len(job.at)) < vendor.chatter
-    shift_ms = (rng.normal(0.0, 1.0, int(talk.sum())) * 6.0 * MINUTE_MS).astype(np.int64)
+    # Some in the same breath, some in the same hour.
+    breath_ms = np.where(rng.random(int(talk.sum())) < 0.6, 0.7 * MINUTE_MS, 12.0 * MINUTE_MS)
+    shift_ms = (rng.normal(0.0, 1.0, len(breath_ms)) * breath_ms).astype(np.int64)
     plan.visit(job.at[talk] + shift_ms, first + job.member[talk], Goal.BROWSE, surface=Surface.FEED)
 
 

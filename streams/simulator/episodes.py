@@ -13,12 +13,14 @@ from streams.simulator.scenario import BENIGN_FAMILIES, BenignFamily, BenignOrde
 
 _SIZES: Final[dict[BenignFamily, tuple[float, float]]] = {
     "viral": (250, 5_000), "viral_external": (250, 4_000), "celebrity": (150, 1_500), "giveaway": (120, 1_500),
-    "fan_club": (40, 300), "promotion": (150, 1_500), "news": (200, 3_000), "influx": (150, 1_500),
+    "fan_club": (40, 300), "promotion": (150, 1_500), "news": (200, 3_000), "influx": (100, 1_000),
 }  # fmt: skip
 _HOURS: Final[dict[BenignFamily, tuple[float, float]]] = {
     "viral": (2, 30), "viral_external": (1, 18), "celebrity": (0.5, 6), "giveaway": (2, 48),
     "fan_club": (24, 96), "promotion": (6, 48), "news": (1, 20), "influx": (4, 48),
 }  # fmt: skip
+
+_CROWD_SHARE_MAX: Final[dict[BenignFamily, float]] = dict.fromkeys(BENIGN_FAMILIES, 0.12) | {"influx": 0.04}
 
 
 def draw_benign(rng: np.random.Generator, scenario: Scenario, count: int) -> tuple[BenignOrder, ...]:
@@ -27,7 +29,7 @@ def draw_benign(rng: np.random.Generator, scenario: Scenario, count: int) -> tup
     for number in range(count):
         family = BENIGN_FAMILIES[number % len(BENIGN_FAMILIES)]
         low, high = _SIZES[family]
-        high = max(low * 1.2, min(high, 0.12 * scenario.accounts))
+        high = max(low * 1.2, min(high, _CROWD_SHARE_MAX[family] * scenario.accounts))
         hours = _HOURS[family][0] * (_HOURS[family][1] / _HOURS[family][0]) ** rng.random()
         start = scenario.start_ms + int(rng.uniform(0.1, 0.92) * scenario.duration_ms)
         made.append(BenignOrder(family, int(low * (high / low) ** rng.random()), start, int(hours * HOUR_MS)))
@@ -41,7 +43,7 @@ def plan_episode(plan: Plan, order: BenignOrder) -> None:
 
 def _times(plan: Plan, order: BenignOrder) -> Ints:
     # Half of those who hear of it are asleep, so twice as many are told.
-    rise = float(plan.rng.uniform(0.06, 0.35))
+    rise = float(plan.rng.uniform(0.06, 0.35)) if order.rise is None else order.rise
     return attention(plan.rng, 2 * order.size, order.start_ms, order.duration_ms, rise)
 
 
@@ -190,7 +192,7 @@ def _influx(plan: Plan, order: BenignOrder) -> None:
     loyal = rng.random(len(joined)) < rng.uniform(0.3, 0.9)
     surface = np.where(rng.random(len(joined)) < 0.5, int(Surface.EXTERNAL), int(Surface.PROFILE))
     plan.visit(first[loyal], actor[loyal], Goal.FOLLOW, account=account, surface=surface[loyal], more=0.8)
-    plan.visit(first + 40_000, actor, Goal.JOIN, surface=Surface.FEED, more=float(rng.uniform(0.5, 2.5)))
+    plan.visit(first + 40_000, actor, Goal.JOIN, surface=Surface.FEED, more=float(rng.uniform(0.1, 1.2)))
     _tell(plan, order, account=account, visitors=len(joined))
 
 

@@ -41,11 +41,13 @@ class Habits:
     # a visit
     length_form: LengthForm
     length_mean: float
+    hasty: float
     gap_form: GapForm
     gap_median_s: float
     gap_spread: float
     like_taste: float
     search_taste: float
+    search_from_feed: float
     profile_taste: float
     suggest_taste: float
     loyalty: float
@@ -103,7 +105,7 @@ RANGES: Final[Mapping[str, _Range]] = {
     "popularity_form": get_args(TailForm),
     "popularity_tail": (1.05, 1.8),
     "account_age_days": (200, 1400),
-    "growth_per_day": (0.0005, 0.008),
+    "growth_per_day": (0.0003, 0.004),
     "lurkers": (0.2, 0.7),
     "cycle_depth": (0.45, 1.0),
     "evening_h": (19.0, 22.5),
@@ -111,12 +113,14 @@ RANGES: Final[Mapping[str, _Range]] = {
     "weekend": (0.8, 1.35),
     "active_days": (0.15, 0.7),
     "length_form": get_args(LengthForm),
-    "length_mean": (2.0, 7.0),
+    "length_mean": (1.5, 7.0),
+    "hasty": (0.05, 0.75),
     "gap_form": get_args(GapForm),
     "gap_median_s": (7.0, 45.0),
     "gap_spread": (0.7, 1.5),
     "like_taste": (0.3, 0.75),
     "search_taste": (0.15, 0.55),
+    "search_from_feed": (0.0, 0.35),
     "profile_taste": (0.03, 0.2),
     "suggest_taste": (0.03, 0.2),
     "loyalty": (0.1, 0.5),
@@ -126,7 +130,7 @@ RANGES: Final[Mapping[str, _Range]] = {
     "follow_after_profile": (0.1, 0.5),
     "like_from_note": (0.05, 0.6),
     "external": (0.01, 0.08),
-    "newcomer_zeal": (1.0, 5.0),
+    "newcomer_zeal": (0.3, 2.0),
     "keyword_tail": (0.85, 1.25),
     "click_rate": (0.35, 0.75),
     "position_tail": (1.0, 1.9),
@@ -186,7 +190,7 @@ FAMILIES: Final[Mapping[Family, Mapping[str, _Range]]] = {
         "activity_form": ("pareto",), "popularity_form": ("pareto",), "gap_form": ("lognormal",),
         "length_form": ("geometric",), "cycle_depth": (0.75, 0.85), "contagion": (0.3, 0.35),
         "popularity_tail": (1.25, 1.35), "activity_tail": (1.5, 1.7), "gap_median_s": (14, 22),
-        "external": (0.02, 0.03), "growth_per_day": (0.002, 0.003), "newcomer_zeal": (2.0, 2.5),
+        "external": (0.02, 0.03), "growth_per_day": (0.001, 0.0015), "newcomer_zeal": (0.8, 1.2), "hasty": (0.25, 0.35),
     },
     # a big city: two zones, short bursts of attention, strong cascades
     "metro": {
@@ -202,11 +206,12 @@ FAMILIES: Final[Mapping[Family, Mapping[str, _Range]]] = {
     "bazaar": {
         "search_taste": (0.4, 0.8), "like_taste": (0.15, 0.45), "follow_after_like": (0.05, 0.2),
         "click_rate": (0.55, 0.9), "like_after_click": (0.1, 0.45), "gap_form": ("pareto", "mixture"),
-        "popularity_form": ("pareto",), "newcomer_zeal": (2.0, 8.0), "growth_per_day": (0.003, 0.02),
+        "popularity_form": ("pareto",), "newcomer_zeal": (1.0, 4.0), "growth_per_day": (0.002, 0.01),
     },
     # news and links: external arrivals, flat popularity, long absent readers
     "newsroom": {
         "external": (0.05, 0.25), "lurkers": (0.5, 0.85), "length_mean": (1.4, 3.0), "length_form": ("zeta",),
+        "hasty": (0.4, 0.85),
         "note_decay": (1.3, 2.2), "contagion_delay_min": (3, 25), "like_taste": (0.4, 0.85),
     },
     # held out: slow, older, profile-led, weak cycle
@@ -217,14 +222,15 @@ FAMILIES: Final[Mapping[Family, Mapping[str, _Range]]] = {
     },
     # held out: bursts of newcomers, long visits, heavy tails, sparse fields
     "festival": {
-        "growth_per_day": (0.01, 0.04), "newcomer_zeal": (4.0, 10.0), "length_mean": (5.0, 12.0),
+        "growth_per_day": (0.004, 0.02), "newcomer_zeal": (2.0, 6.0), "hasty": (0.0, 0.1), "length_mean": (5.0, 12.0),
         "gap_form": ("pareto",), "gap_median_s": (4, 12), "activity_tail": (1.05, 1.3), "popularity_tail": (0.95, 1.2),
         "contagion": (0.4, 0.62), "sends_created": (0.0, 0.5), "sends_device": (0.0, 0.5), "sends_surface": (0.0, 0.6),
         "keyword_tail": (0.7, 0.95),
     },
     # held out: few events a head, nobody stays long, hardly any contagion
     "quiet": {
-        "lurkers": (0.6, 0.9), "length_mean": (1.3, 2.2), "contagion": (0.02, 0.15), "active_days": (0.05, 0.25),
+        "lurkers": (0.6, 0.9), "length_mean": (1.05, 1.6), "hasty": (0.7, 0.98),
+        "contagion": (0.02, 0.15), "active_days": (0.05, 0.25),
         "popularity_form": ("lognormal",), "follow_after_like": (0.005, 0.03), "note_tail": (1.6, 2.4),
         "gap_form": ("mixture",),
     },

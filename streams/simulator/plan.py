@@ -11,6 +11,9 @@ from streams.simulator.columns import HOUR_MS, MINUTE_MS, VISIT, Goal, Ints, Row
 from streams.simulator.population import Population
 from streams.simulator.scenario import BenignFamily, Kind, Scenario, Shape
 
+_CHURN = 0.7
+"""Share of the newcomers of an episode that are not seen again, about what app stores tell of first weeks."""
+
 
 @dataclass(slots=True)
 class Attack:
@@ -71,6 +74,8 @@ class Plan:
     def recruit(self, joined_ms: Ints) -> Ints:
         """Ordinary newcomers made at these instants; their numbers."""
         block = make_people(self.rng, self.population.habits, self.society, joined_ms)
+        # Most who join for one thing never come back.
+        block.weight[self.rng.random(len(joined_ms)) < _CHURN] *= np.float32(0.02)
         return np.arange(len(joined_ms)) + self.enlist(block)
 
     def come(self, at_ms: Ints, community: int, *, inside: float, narrow: float, newcomers: float) -> tuple[Ints, Ints]:

@@ -46,12 +46,16 @@ class AttackOrder:
 
 @dataclass(frozen=True, slots=True)
 class BenignOrder:
-    """One episode that looks like an attack and is none; `size` counts the people who come for it."""
+    """One episode that looks like an attack and is none; `size` counts the people who come for it.
+
+    `rise` is the part of the time until its peak, drawn when None.
+    """
 
     family: BenignFamily
     size: int
     start_ms: int
     duration_ms: int
+    rise: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +111,7 @@ class Scenario:
         """History that ends at `now_ms`, then `seconds` of live traffic with one attack of each kind.
 
         The evening fills up exponentially, so that what is usual when it goes live is what history
-        ended with; the viral post is already rising then, the celebrity has always been one.
+        ended with; the viral post is already rising then; the celebrity has always been one and makes an appearance.
         """
         e_fold_ms, history_ms = 30 * MINUTE_MS, 6 * HOUR_MS
         begin_ms = [now_ms + int(part * 1000) for part in (8, 10, 12, 14)]
@@ -129,8 +133,8 @@ class Scenario:
                 AttackOrder("keyword_trend", "burst", 350, begin_ms[3], long_ms, vendor=3),
             ),
             benign=(
-                BenignOrder("viral", 2_500, now_ms - 25 * MINUTE_MS, 2 * HOUR_MS),
-                BenignOrder("celebrity", 600, now_ms - 5 * MINUTE_MS, 30 * MINUTE_MS),
+                BenignOrder("viral", 2_000, now_ms - 5 * MINUTE_MS, 40 * MINUTE_MS, rise=0.14),
+                BenignOrder("celebrity", 800, now_ms - 30 * SECOND_MS, 20 * MINUTE_MS, rise=0.1),
                 BenignOrder("news", 500, now_ms - 10 * MINUTE_MS, HOUR_MS),
                 BenignOrder("giveaway", 400, now_ms - 40 * MINUTE_MS, 90 * MINUTE_MS),
             ),

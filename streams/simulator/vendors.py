@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 import numpy as np
-import numpy.typing as npt
 
 from streams.simulator.accounts import (
     SENDS_ALL,
@@ -18,12 +17,19 @@ from streams.simulator.accounts import (
     make_people,
 )
 from streams.simulator.arrivals import PROCESSES, Process
-from streams.simulator.columns import DAY_MS, HOUR_MS, Floats, Goal, Ints, Surface
+from streams.simulator.columns import DAY_MS, HOUR_MS, Floats, Goal, Ints, Surface, Verb
 from streams.simulator.plan import Plan
 from streams.simulator.sampling import scramble
 
 Stock = Literal["fresh", "aged", "semi"]
 STOCKS: Final[tuple[Stock, ...]] = get_args(Stock)
+
+_USUAL_SURFACES: Final[dict[Verb, Floats]] = {
+    Verb.LIKE: np.array([0.52, 0.10, 0.10, 0.24, 0.04]),
+    Verb.FOLLOW: np.array([0.40, 0.06, 0.42, 0.08, 0.04]),
+    Verb.SEARCH: np.array([0.08, 0.90, 0.001, 0.001, 0.018]),
+}
+"""Roughly where people do it (feed, search, profile, note, external)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +37,7 @@ class Vendor:
     """One service. Shares and chances are of its accounts or of its deliveries.
 
     `fresh` accounts are made for the job, `aged` ones were dormant, `semi` ones also live a little.
+    `mimics` has them act where people act.
     `crew` puts its workers into shifts in which each serves several customers in a row.
     """
 
@@ -40,6 +47,7 @@ class Vendor:
     borrowed_networks: bool
     networks: int
     surfaces: Floats
+    mimics: bool
     cover_per_day: float
     chatter: float
     dropped: float
@@ -65,9 +73,10 @@ def draw_vendor(rng: np.random.Generator, stock: Stock | None = None) -> Vendor:
         per_device=float(rng.choice([1.0, 1.0, 1.3, 4.0, 20.0, 60.0])),
         borrowed_networks=bool(rng.random() < 0.4),
         networks=int(10 ** rng.uniform(0.3, 3.0)),
+        mimics=bool(rng.random() < 0.5),
         surfaces=rng.dirichlet(rng.choice([0.4, 1.5]) * np.array([1.5, 1.0, 3.0, 1.5, 1.5])),
         cover_per_day=float(cover[kind]) if kind in cover else float(10 ** rng.uniform(-0.7, 0.7)),
-        chatter=float(rng.choice([0.0, 0.15, 0.5, 0.9]) * rng.random()),
+        chatter=float(rng.choice([0.0, 0.3, 0.8, 1.0]) * rng.random()),
         dropped=float(rng.choice([0.0, 0.05, 0.3]) * rng.random()),
         lies=float(rng.choice([0.0, 0.0, 0.0, 0.0, 0.5, 1.0])),
         omits=omits,
@@ -88,8 +97,11 @@ def enlist_pool(plan: Plan, vendor: Vendor, first_job_ms: Ints, community: int) 
     made_before_ms = (np.exp(rng.normal(10.6, 1.6, count)) * 1000.0).astype(np.int64)
     if vendor.stock == "fresh":
         created = first_job_ms - np.minimum(made_before_ms, 25 * DAY_MS)
-    elif vendor.stock == "aged":
-        created = plan.scenario.start_ms - rng.integers(150 * DAY_MS, 1_800 * DAY_MS, count)
+    elif vendor.stock == "aged" or rng.random() < 0.5:
+        # Bought, stolen or hired from people: as old as people's accounts, but for the newest.
+        old = plan.population.accounts.created
+        old = old[old < plan.scenario.start_ms - 60 * DAY_MS]
+        created = old[rng.integers(0, len(old), count)] - rng.integers(0, 30 * DAY_MS, count)
     else:
         batch = rng.integers(10 * DAY_MS, 500 * DAY_MS, 6)[rng.integers(0, 6, count)]
         created = plan.scenario.start_ms - batch - rng.integers(0, 4 * DAY_MS, count)
@@ -107,9 +119,14 @@ def enlist_pool(plan: Plan, vendor: Vendor, first_job_ms: Ints, community: int) 
     return first
 
 
-def surfaces(rng: np.random.Generator, vendor: Vendor, count: int) -> npt.NDArray[np.int64]:
-    """Where the paid actions are done."""
-    return np.asarray(rng.choice(5, size=count, p=vendor.surfaces))
+def surfaces(rng: np.random.Generator, vendor: Vendor, verb: Verb, count: int) -> Ints:
+    """Draw where the paid actions are done; a search is nearly always typed where one searches."""
+    usual = vendor.surfaces
+    if verb == Verb.SEARCH and rng.random() < 0.85:
+        usual = _USUAL_SURFACES[verb]
+    elif vendor.mimics:
+        usual = rng.dirichlet(20.0 * _USUAL_SURFACES[verb])
+    return np.asarray(rng.choice(5, size=count, p=usual).astype(np.int64))
 
 
 def _equip(rng: np.random.Generator, vendor: Vendor, block: Accounts, people: Accounts) -> None:

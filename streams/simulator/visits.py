@@ -12,7 +12,7 @@ from streams.simulator.columns import EVENT, Bools, Floats, Goal, Ints, Rows, Su
 from streams.simulator.population import Population
 from streams.simulator.sampling import gaps_s, lengths, stochastic_round
 
-_JOIN_FOLLOWS = 4.0
+_JOIN_FOLLOWS = 2.5
 """Suggested accounts that a newcomer follows on the first visit, on average."""
 
 
@@ -57,6 +57,8 @@ def _lay_out(world: Population, visits: Rows, rng: np.random.Generator) -> Scene
     habits = world.habits
     aimed = visits["goal"] != Goal.BROWSE
     usual = lengths(rng, len(visits), habits.length_form, habits.length_mean)
+    # Many do one thing and are gone: all that is seen of most visits is a single event.
+    usual = np.where(rng.random(len(visits)) < habits.hasty, np.where(aimed, 0, 1), usual)
     count = np.where(
         aimed, 1 + stochastic_round(rng, usual.astype(np.float64) * visits["more"].astype(np.float64)), usual
     )
@@ -176,8 +178,11 @@ def _clicked(
     clicked = (rng.random(len(keyword)) < click_rate) & (note >= 0)
     note = np.where(clicked, note, -1)
     author = np.where(clicked, world.notes.author[note], -1)
+    draw = rng.random(len(keyword))
+    surface = np.where(draw < habits.search_from_feed, int(Surface.FEED), int(Surface.SEARCH))
+    surface = np.where(draw > 1.0 - 0.5 * habits.external, int(Surface.EXTERNAL), surface)
     searched = _event(
-        scenes, Verb.SEARCH, Surface.SEARCH, keyword=keyword, note=note, account=author,
+        scenes, Verb.SEARCH, surface, keyword=keyword, note=note, account=author,
         position=np.where(clicked, position, 0),
     )  # fmt: skip
     draw = rng.random(len(keyword))
