@@ -1,0 +1,112 @@
+"""Learned numbers of a detector: thresholds by size tier, reference mixes, and what a score means.
+
+They are fitted offline on labelled simulated traffic and shipped (`shipped/thresholds.json`, with where they come
+from); who composes the program reads the file and hands its bytes to `read_thresholds`.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from detectors.subject_rows import BINS, TRAITS
+from schemas.flags import Kind
+
+TIERS = 5
+"""Size tiers by actions in a day: under 30, 300, 3,000, 30,000, and more."""
+
+Probability = Annotated[float, Meta(ge=0, le=1)]
+Nats = Annotated[float, Meta(gt=0)]
+
+
+class ThresholdsError(ValueError):
+    """Shipped or given thresholds are unusable: fit them anew, or use the shipped ones."""
+
+
+class KindThresholds(Struct, frozen=True):
+    """What was learned for one kind.
+
+    Attributes:
+        threshold: nats of the sequential test, by size tier, not falling.
+        reference: organic mix of marks by bin on which the marks were calibrated, sums to 1.
+        surge: the same of organic surges.
+        traits: usual share of each trait, in the order of `Trait`.
+        score: knots (strength, score) of a monotone map, strength rising.
+
+    """
+
+    threshold: tuple[Nats, Nats, Nats, Nats, Nats]
+    reference: Annotated[tuple[float, ...], Meta(min_length=BINS, max_length=BINS)]
+    surge: Annotated[tuple[float, ...], Meta(min_length=BINS, max_length=BINS)]
+    traits: Annotated[tuple[Probability, ...], Meta(min_length=TRAITS, max_length=TRAITS)]
+    score: Annotated[tuple[tuple[float, Probability], ...], Meta(min_length=2)]
+
+    def __post_init__(self) -> None:
+        """Check what types cannot say.
+
+        Raises:
+            ValueError: naming what is wrong.
+
+        """
+        for name, mix in (("reference", self.reference), ("surge", self.surge)):
+            if min(mix) <= 0 or abs(sum(mix) - 1) > 1e-3:
+                raise ValueError(f"{name} is {mix}; its shares must be above 0 and sum to 1")
+        if list(self.threshold) != sorted(self.threshold):
+            raise ValueError(f"threshold is {self.threshold}; it must not fall with size")
+        strengths = [knot[0] for knot in self.score]
+        scores = [knot[1] for knot in self.score]
+        if strengths != sorted(set(strengths)) or scores != sorted(scores):
+            raise ValueError(f"score is {self.score}; strength must rise and the score not fall")
+
+    def score_of(self, strength: float) -> float:
+        """Return the calibrated score in [0, 1] of a strength: linear between knots, flat beyond them."""
+        at = bisect_right([knot[0] for knot in self.score], strength)
+        if at == 0:
+            return self.score[0][1]
+        if at == len(self.score):
+            return self.score[-1][1]
+        (left, low), (right, high) = self.score[at - 1], self.score[at]
+        return low + (high - low) * (strength - left) / (right - left)
+
+
+class Thresholds(Struct, frozen=True):
+    """What was learned for every kind of the subject stage, and from what."""
+
+    version: int
+    provenance: dict[str, str]
+    kinds: dict[Kind, KindThresholds]
+
+
+def untrained() -> KindThresholds:
+    """Return usable numbers before anything was learned: for a detector used alone, and to start training from.
+
+    The reference is a normal of mean -1.5 and deviation 1.2 nats by bin, the surge one of mean -0.5.
+    """
+    return KindThresholds(
+        threshold=(12.0, 14.0, 16.0, 18.0, 20.0),
+        reference=(0.338, 0.323, 0.233, 0.076, 0.024, 0.004, 0.001, 0.001),
+        surge=(0.106, 0.232, 0.323, 0.190, 0.101, 0.036, 0.010, 0.002),
+        traits=(0.1,) * TRAITS,
+        score=((0.0, 0.0), (0.5, 0.05), (1.0, 0.7), (1.5, 0.9), (2.0, 0.97), (3.0, 1.0)),
+    )
+
+
+def read_thresholds(content: bytes) -> Thresholds:
+    """Read thresholds from JSON.
+
+    Raises:
+        ThresholdsError: not JSON, or not of this form; the message says where.
+
+    """
+    try:
+        return msgspec.json.decode(content, type=Thresholds)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise ThresholdsError(f"thresholds are unusable: {error}; fit them anew or use the shipped ones") from error
+
+
+def write_thresholds(thresholds: Thresholds) -> bytes:
+    """Return thresholds as JSON, which `read_thresholds` reads."""
+    return msgspec.json.format(msgspec.json.encode(thresholds), indent=1) + b"\n"

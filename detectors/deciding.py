@@ -1,0 +1,186 @@
+"""One action on one row: it is counted, weighed, and may tip a decision. Leaf functions of the compiled loop."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from detectors.compiled import compiled
+from detectors.composition import accumulate, contribute, corrected, fade, remember, suspicious_share
+from detectors.gate import GATE_SLOW, SETTLE_HOURS, gate, settle, surge
+from detectors.sketches import SMALL_BITS, distinct, mark_seen, popcount, small_bit
+from detectors.subject_rows import CLICKS, HOURS, SEARCHES, SLOT_MS, SLOTS_HOUR
+from detectors.suspects import Suspects, observe
+from detectors.windows import count, in_day, roll, start
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+NAMED, TIPPED, GREW, CLOSED = 1, 2, 4, 8
+"""What is said of a row: an actor is new in the sample; open an episode; update it; gated hours were closed."""
+
+QUIET_MS, QUIET_GAPS, QUIET_MS_MAX = 0, 1, 2
+"""Places in `Suspects.limits`."""
+
+CAP = 1.5
+"""The statistic stops at this multiple of the threshold."""
+
+
+class Action(NamedTuple):
+    """One action, as the loop hands it down."""
+
+    ts: int
+    subject: np.uint64
+    actor: np.uint64
+    item: np.uint64
+    mark: int
+    traits: int
+
+
+@compiled
+def tier_of(actions_day: float) -> int:
+    """Return the size tier of a subject: by its actions in a day under 30, 300, 3,000, 30,000, and more."""
+    tier = 0
+    bound = 30.0
+    while actions_day >= bound and tier < 4:
+        bound *= 10.0
+        tier += 1
+    return tier
+
+
+@compiled
+def threshold_of(row: Any, rule: Any) -> float:
+    """Return the threshold of a row of this size, nats."""
+    return float(rule["threshold"][tier_of(in_day(row))])
+
+
+@compiled
+def hour_bit(slot: int) -> np.uint32:
+    """Return the bit of a slot's hour in a row's sets of hours."""
+    return np.uint32(1) << np.uint32((slot // SLOTS_HOUR) % HOURS)
+
+
+@compiled
+def advance_row(row: Any, rule: Any, pool: Any, slot: int, clock: int) -> int:
+    """Bring a row to an action's slot: learn closed hours, fade, roll. Return the gated ones, as `settle` does."""
+    if row["born"] == 0:
+        start(row, slot)
+        return 0
+    before = max(clock // (SLOT_MS * SLOTS_HOUR) - SETTLE_HOURS + 1, slot // SLOTS_HOUR - HOURS + 1)
+    passed = settle(row, rule, pool, before)
+    if slot > row["slot"]:
+        fade(row, slot - int(row["slot"]))
+        roll(row, slot)
+    return passed
+
+
+@compiled
+def forget_run(row: Any) -> None:
+    """Forget what was noted down since the statistic rose."""
+    row["run"] = 0
+    row["seen"][:] = 0
+    row["seen_suspicious"] = 0
+    row["clicks"] = 0.0
+    row["earned"] = 0.0
+
+
+@compiled
+def need_factor(row: Any, rule: Any, passed: int) -> float:
+    """Return the factor on the threshold that the gate and removals ask for, 0 where the door is shut."""
+    factor = 0.0
+    if passed & ~GATE_SLOW:
+        factor = 1.0
+    elif passed:
+        factor = float(rule["slow_factor"])
+    removed = int(row["suspect_removals"][0]) + int(row["suspect_removals"][1])
+    if removed >= rule["actors_min"] and removed >= rule["wave_share"] * in_day(row):
+        factor = (factor if factor > 0.0 else 1.0) * float(rule["wave_factor"])
+    return factor
+
+
+@compiled
+def tips(row: Any, rule: Any, passed: int, lane: int, ratio: float) -> bool:
+    """Return whether an action whose statistic is `ratio` of the threshold opens an episode."""
+    factor = need_factor(row, rule, passed)
+    if factor == 0.0 or ratio < factor:
+        return False
+    if distinct(popcount(row["seen_suspicious"]), SMALL_BITS) < rule["actors_min"]:
+        return False
+    limit = int(rule["suspicious"] * 16)
+    if max(suspicious_share(row, 16, limit), suspicious_share(row, 48, limit)) < rule["share_min"]:
+        return False
+    return not (lane == CLICKS and row["clicks"] < rule["lift_min"] * row["earned"])
+
+
+@compiled
+def follow_up(held: Any, limits: NDArray[np.int64], ts: int) -> bool:
+    """Move an open episode's deadline on after a suspicious action. Return whether it grew enough to say so."""
+    quiet = min(max(int(held["gap_ms"] * limits[QUIET_GAPS]), limits[QUIET_MS]), limits[QUIET_MS_MAX])
+    if ts <= held["deadline_ms"]:
+        held["deadline_ms"] = max(int(held["deadline_ms"]), ts + quiet)
+    return bool(held["suspicious"] >= held["update_from"] and ts >= held["update_after_ms"])
+
+
+@compiled
+def weigh(row: Any, rule: Any, pool: Any, action: Action, lane: int, clock: int) -> tuple[int, float, float]:
+    """Count one action on one row and add its weight to the test.
+
+    Return the gated hours that it closed (as `settle` does), the greatest level, and the corrected mark in nats.
+    """
+    slot = action.ts // SLOT_MS
+    gated = advance_row(row, rule, pool, slot, clock)
+    count(row, slot)
+    pool["actions"] += 1.0
+    mark = action.mark
+    nats = corrected(row, rule, pool, mark, surge(row, rule, pool) if mark > 0 else 0.0)
+    if lane == SEARCHES:
+        nats += float(rule["clicked"][1 if action.item != np.uint64(0) else 0])
+    greatest = accumulate(row, nats, slot, CAP * threshold_of(row, rule))
+    warm = greatest >= rule["warm"]
+    remember(row, mark, not warm)
+    if warm:
+        row["suspected"] |= hour_bit(slot)
+    else:
+        contribute(row, pool, mark, action.traits)
+    here = int(row["slots"][int(row["slot"]) % SLOTS_HOUR])
+    if here >= rule["floors"][0] and here & (here - 1) == 0 and gate(row, rule, pool):
+        row["gated"] |= hour_bit(slot)
+    if greatest > 0.0:
+        row["run"] += np.uint32(1)
+        mark_seen(row["seen"], action.actor)
+        if mark >= rule["suspicious"] * 16 and nats > 0.0:
+            row["seen_suspicious"] |= small_bit(action.actor)
+    elif row["run"] > 0:
+        forget_run(row)
+    return gated, greatest, nats
+
+
+@compiled
+def suspect(
+    suspects: Suspects, row: Any, rule: Any, pool: Any, action: Action, lane: int, greatest: float, nats: float
+) -> int:
+    """Note down an action on a row under suspicion, and decide. Return what to say of it."""
+    held = suspects.places[int(row["suspect"])]
+    slot = action.ts // SLOT_MS
+    suspicious = action.mark >= rule["suspicious"] * 16 and nats > 0.0
+    code = NAMED if observe(held, action.actor, action.ts, action.traits, suspicious) else 0
+    ratio = greatest / threshold_of(row, rule)
+    held["peak"] = max(float(held["peak"]), ratio)
+    if not suspicious:
+        return code
+    if held["open"]:
+        row["suspected"] |= hour_bit(slot)
+        return code | (GREW if follow_up(held, suspects.limits, action.ts) else 0)
+    if ratio < rule["wave_factor"] or slot < row["cooldown"]:
+        return code
+    passed = gate(row, rule, pool)
+    if passed:
+        row["gated"] |= hour_bit(slot)
+    return code | (TIPPED if tips(row, rule, passed, lane, ratio) else 0)
+
+
+@compiled
+def matters(row: Any, rule: Any, gated: int, greatest: float) -> bool:
+    """Return whether an action needs more than its weight: nearly none does."""
+    return bool(gated != 0 or row["suspect"] >= 0 or greatest >= rule["warm"])

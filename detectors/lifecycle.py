@@ -1,0 +1,220 @@
+"""What is done when the loop says that something tipped: episodes are opened, updated and closed here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from detectors.composition import leading_level
+from detectors.deciding import CLOSED, GREW, NAMED, TIPPED
+from detectors.episodes import Episode, EpisodeBook, flag_of, next_update_from, slot_after
+from detectors.looking import look, novelty_features
+from detectors.noted import Notebook
+from detectors.sources import LAST_MS
+from detectors.subject_kernel import State
+from detectors.subject_rows import CLICKS, HOURS, SEARCHES, SLOT_MS, SLOTS_HOUR
+from detectors.suspects import give_back
+from detectors.windows import since
+from schemas.flags import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from detectors.actions import Actions
+    from detectors.calibration import KindThresholds
+    from detectors.evidence import Observation
+    from detectors.models import LaneModels
+    from detectors.settings import DetectorSettings
+    from detectors.specs import Spec
+    from schemas.flags import Flag
+
+TREND_BLOCKED_SLOTS: Final = 12
+"""How long a keyword's trend waits, in slots, when the same searches are already flagged as pushing a result."""
+
+
+class Lifecycle:
+    """Opens, updates and closes the episodes of one partition.
+
+    Args:
+        settings: of the stage.
+        specs: the detector of each lane.
+        learned: its learned numbers.
+        models: what each lane has learned together.
+        config: hash of all that decides, written into every flag.
+
+    """
+
+    def __init__(
+        self,
+        settings: DetectorSettings,
+        specs: Sequence[Spec],
+        learned: Mapping[int, KindThresholds],
+        models: Sequence[LaneModels],
+        config: str,
+    ) -> None:
+        self._settings = settings
+        self._specs = specs
+        self._learned = learned
+        self._models = models
+        self._config = config
+        self.book = EpisodeBook(settings)
+        self.notebook = Notebook()
+
+    def hear(self, state: State, actions: Actions, index: int, said: Sequence[int]) -> list[Flag]:
+        """Do what the loop said of one row after the action at `index`: (code, lane, row, gated hours)."""
+        code, lane, place, gated = said
+        row = rows_of(state, lane)[place]
+        if code & CLOSED:
+            self._learn_gated(state, lane, row, gated)
+        if code & NAMED:
+            suspect = int(row["suspect"])
+            self.notebook.take_down(suspect, state.suspects.places[suspect], actions, index)
+        now_ms = int(actions.ts[index])
+        if code & TIPPED:
+            return self._open(state, lane, row, now_ms)
+        if code & GREW:
+            return self._update(state, lane, int(row["suspect"]), now_ms)
+        return []
+
+    def _learn_gated(self, state: State, lane: int, row: Any, gated: int) -> None:
+        suspect = int(row["suspect"])
+        if suspect >= 0 and state.suspects.places[suspect]["open"]:
+            return  # what is flagged is not learned as usual
+        features = novelty_features(row, state.rules[lane], state.pools[lane])
+        for _ in range(min(gated.bit_count(), HOURS)):
+            self._models[lane].novelty.learn(features)
+
+    def _open(self, state: State, lane: int, row: Any, now_ms: int) -> list[Flag]:
+        suspect = int(row["suspect"])
+        held = state.suspects.places[suspect]
+        key = (lane, int(held["subject"]))
+        episode = self.book.find(key)
+        if episode is not None:
+            self._join(state, episode, row, suspect, now_ms)
+            return []
+        until = self.book.cool_until(key)
+        if until > now_ms:
+            row["cooldown"] = slot_after(until)
+            return []
+        if lane == SEARCHES and self._ranking_explains(key[1], now_ms):
+            row["cooldown"] = now_ms // SLOT_MS + TREND_BLOCKED_SLOTS
+            return []
+        onset = min(int(row["onset"][int(leading_level(row))]), now_ms // SLOT_MS)
+        episode = Episode(key, self.notebook.of(suspect).subject, onset * SLOT_MS, suspect)
+        if not self.book.enter(episode):
+            row["cooldown"] = now_ms // SLOT_MS + 1
+            return []
+        self._join(state, episode, row, suspect, now_ms)
+        return [self._publish(state, episode, Status.OPENED, now_ms, now_ms + 1)]
+
+    def _ranking_explains(self, keyword: int, now_ms: int) -> bool:
+        """Return whether a keyword's suspicious searches are those of a ranking episode, open or just over."""
+        key = (CLICKS, keyword)
+        return self.book.find(key) is not None or self.book.cool_until(key) > now_ms
+
+    def _join(self, state: State, episode: Episode, row: Any, suspect: int, now_ms: int) -> None:
+        """Make a suspect part of an episode."""
+        held = state.suspects.places[suspect]
+        settings = self._settings
+        held["open"] = 1
+        held["deadline_ms"] = now_ms + settings.quiet_ms
+        held["update_after_ms"] = now_ms + settings.update_gap_ms
+        held["update_from"] = next_update_from(int(held["suspicious"]))
+        onset = episode.start_ms // SLOT_MS
+        episode.places[suspect] = max(int(since(row, onset)) - int(held["actions"]), 0)
+        newest = now_ms // SLOT_MS // SLOTS_HOUR
+        bits = int(row["suspected"])
+        for hour in range(max(onset // SLOTS_HOUR, newest - HOURS + 1), newest + 1):
+            bits |= 1 << (hour % HOURS)
+        row["suspected"] = bits
+
+    def _update(self, state: State, lane: int, suspect: int, now_ms: int) -> list[Flag]:
+        held = state.suspects.places[suspect]
+        held["update_after_ms"] = now_ms + self._settings.update_gap_ms
+        held["update_from"] = next_update_from(int(held["suspicious"]))
+        episode = self.book.find((lane, int(held["subject"])))
+        if episode is None:
+            return []
+        leading = state.suspects.places[episode.leading]
+        if suspect != episode.leading:
+            if held["suspicious"] <= leading["suspicious"]:
+                return []  # a second note on the same page is worth a flag only once it leads
+            episode.leading = suspect
+        return [self._publish(state, episode, Status.UPDATED, now_ms, now_ms + 1)]
+
+    def _publish(self, state: State, episode: Episode, status: Status, detected_ms: int, end_ms: int) -> Flag:
+        lane = episode.key[0]
+        spec = self._specs[lane]
+        flag = flag_of(
+            episode, spec, self._learned[lane], self._settings, self._config, status, detected_ms, end_ms,
+            self._see(state, episode),
+        )  # fmt: skip
+        episode.last = flag
+        return flag
+
+    def _see(self, state: State, episode: Episode) -> Observation | None:
+        """Return what there is to say of an episode, None where its row made way for others meanwhile."""
+        lane = episode.key[0]
+        held = state.suspects.places[episode.leading]
+        rows = rows_of(state, lane)
+        if rows[held["row"]]["key"] != held["key"]:
+            return None
+        noted = self.notebook.of(episode.leading)
+        base = episode.places[episode.leading]
+        return look(state, lane, rows[held["row"]], held, noted, base, episode.start_ms, self._models[lane])
+
+    def deadline_of(self, state: State, episode: Episode) -> int:
+        """Return when (ms of event time) an open episode is over, as far as is known now."""
+        return max(int(state.suspects.places[place]["deadline_ms"]) for place in episode.places)
+
+    def due_ms(self, state: State) -> int:
+        """Return the clock at which the first open episode is over, LAST_MS where none is open."""
+        return min((self.deadline_of(state, episode) for episode in self.book.every()), default=LAST_MS)
+
+    def close_next(self, state: State, clock_ms: int) -> Flag | None:
+        """Close the episode that was over first, if one was over before the clock, and return its flag."""
+        over = [(self.deadline_of(state, episode), *episode.key) for episode in self.book.every()]
+        if not over:
+            return None
+        deadline, lane, subject = min(over)
+        episode = self.book.find((lane, subject))
+        if deadline > clock_ms or episode is None:
+            return None
+        return self._close(state, episode, deadline)
+
+    def close_evicted(self, state: State, lane: int, clock_ms: int) -> list[Flag]:
+        """Close the episodes of a lane whose rows made way for others, and free the places of such suspects."""
+        rows = rows_of(state, lane)
+        flags = []
+        for episode in [episode for episode in self.book.every() if episode.key[0] == lane]:
+            held = [state.suspects.places[place] for place in episode.places]
+            if all(rows[one["row"]]["key"] != one["key"] for one in held):
+                flags.append(self._close(state, episode, clock_ms))
+        for place, held in enumerate(state.suspects.places):
+            if held["key"] and held["lane"] == lane and not held["open"] and rows[held["row"]]["key"] != held["key"]:
+                give_back(state.suspects, place)
+        return flags
+
+    def _close(self, state: State, episode: Episode, at_ms: int) -> Flag:
+        end_ms = max(int(state.suspects.places[place]["last_ms"]) for place in episode.places) + 1
+        flag = self._publish(state, episode, Status.CLOSED, at_ms, end_ms)
+        cooldown = slot_after(self.book.leave(episode, at_ms))
+        rows = rows_of(state, episode.key[0])
+        for place in episode.places:
+            held = state.suspects.places[place]
+            row = rows[held["row"]]
+            if row["key"] == held["key"]:
+                row["stat"][:] = 0.0
+                row["run"] = 0
+                row["seen"][:] = 0
+                row["seen_suspicious"] = 0
+                row["clicks"] = 0.0
+                row["earned"] = 0.0
+                row["cooldown"] = cooldown
+                row["suspect"] = -1
+            give_back(state.suspects, place)
+        return flag
+
+
+def rows_of(state: State, lane: int) -> Any:
+    """Return the rows of a lane."""
+    return (state.follows, state.likes, state.searches, state.clicks)[lane].rows

@@ -1,0 +1,64 @@
+"""The ids behind suspects: kept while they are under suspicion, since later actions no longer carry them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from detectors.suspects import SAMPLE
+
+if TYPE_CHECKING:
+    from detectors.actions import Actions
+
+
+@dataclass(slots=True)
+class Noted:
+    """The ids of one suspect: the subject, whom it serves, the clicked note, and some of the suspicious actors."""
+
+    generation: int
+    subject: str
+    owner: str | None
+    item: str | None
+    actors: list[str] = field(default_factory=list)
+
+
+class Notebook:
+    """The ids of all suspects, by place in the pool, so at most as many entries as that has places."""
+
+    def __init__(self) -> None:
+        self._noted: dict[int, Noted] = {}
+
+    def take_down(self, place: int, held: Any, actions: Actions, index: int) -> Noted:
+        """Note down what the action at `index` names of the suspect in `place`."""
+        noted = self._noted.get(place)
+        if noted is None or noted.generation != int(held["generation"]):
+            find = actions.names.find
+            subject = int(actions.subject[index])
+            owner, item = int(actions.owner[index]), int(actions.item[index])
+            # An id that its source did not carry is told by its hash, which is at least the same every time.
+            noted = Noted(
+                int(held["generation"]),
+                find(subject) or f"#{subject:016x}",
+                find(owner) if owner else None,
+                find(item) if item else None,
+            )
+            self._noted[place] = noted
+        sampled = int(held["sampled"])
+        actor = int(actions.actor[index])
+        if 0 < sampled <= SAMPLE and int(held["sample"][sampled - 1]) == actor:
+            name = actions.names.find(actor)
+            if name is not None and name not in noted.actors:
+                noted.actors.append(name)
+        return noted
+
+    def of(self, place: int) -> Noted:
+        """Return what is noted of the suspect in `place`, which has been noted down before."""
+        return self._noted[place]
+
+    def __len__(self) -> int:
+        return len(self._noted)
+
+    @property
+    def bytes_resident(self) -> int:
+        """Bytes held, about: an id is at most 128 bytes of UTF-8."""
+        return sum(400 + 90 * len(noted.actors) for noted in self._noted.values())

@@ -1,0 +1,112 @@
+"""What a lane knows of all its subjects together, brought up to date once an epoch.
+
+Within an epoch the compiled loop only counts; what is in force changes when the epoch closes, on the watermark.
+So a decision never depends on which subject came first within an epoch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from detectors.positions import earned_at
+from detectors.subject_rows import CLICKS, LANES, POOL
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from detectors.calibration import KindThresholds
+    from detectors.models import LaneModels
+    from detectors.specs import Spec
+
+EPOCH_MS: Final = 600_000
+"""Length of an epoch: an influx of newcomers widens the reference after ten minutes."""
+
+MIX_KEEP: Final = 0.5 ** (1 / 12)
+"""Of the population's mix after an epoch: a half-life of two hours, since who is awake changes over the day."""
+
+MIX_PRIOR: Final = 200.0
+"""Weight of the shipped organic mix, in actions."""
+
+COHORT_PRIOR_HOURS: Final = 500.0
+"""Weight of the shipped rate of a subject never seen, in hours."""
+
+COHORT_HOURS_MAX: Final = 1e7
+"""The cohort's sums are halved there, so that it follows a platform that changes."""
+
+EARNED_PRIOR: Final = 3_000.0
+"""Weight of the published chances by position, in searches."""
+
+SEARCHES_MAX: Final = 1e6
+"""The counts by position are halved there."""
+
+
+def make_pools(specs: Sequence[Spec], learned: Sequence[KindThresholds]) -> NDArray[Any]:
+    """Return the pools of all lanes before anything was seen, shape (LANES,) of `POOL`."""
+    pools = np.zeros(LANES, POOL)
+    for lane in range(LANES):
+        pools[lane]["mix"] = learned[lane].reference
+        pools[lane]["traits"] = learned[lane].traits
+        pools[lane]["cycle"] = 1.0
+        pools[lane]["rate"] = specs[lane].prior_rate
+    pools[CLICKS]["earns"] = earned_at()
+    return pools
+
+
+def close_epoch(
+    pools: NDArray[Any], specs: Sequence[Spec], learned: Sequence[KindThresholds], models: Sequence[LaneModels],
+    hour: int, hour_ends: bool,  # noqa: FBT001 - said by name at its one call
+) -> None:  # fmt: skip
+    """Put what was counted in force.
+
+    Args:
+        pools: of all lanes, changed in place.
+        specs: the detector of each lane.
+        learned: its shipped numbers, which count as prior.
+        models: the cycle and the pass rate of each lane.
+        hour: that the epoch is in, since the Unix epoch.
+        hour_ends: whether it is the last epoch of that hour.
+
+    """
+    for lane in range(LANES):
+        pool = pools[lane]
+        _mix(pool, learned[lane])
+        _cohort(pool, specs[lane])
+        models[lane].pass_rate.learn(hour, float(pool["closed"]), float(pool["passed"]))
+        pool["closed"] = pool["passed"] = 0.0
+        if hour_ends:
+            models[lane].cycle.learn(hour, float(pool["actions"]))
+            pool["cycle"] = models[lane].cycle.factors()
+            pool["actions"] = 0.0
+    _positions(pools[CLICKS])
+
+
+def _mix(pool: Any, learned: KindThresholds) -> None:
+    count = float(pool["contributions"])
+    prior = np.array(learned.reference)
+    pool["mix"] = (pool["mix_new"] + MIX_PRIOR * prior) / (pool["mix_new"].sum() + MIX_PRIOR)
+    pool["traits"] = (pool["traits_new"] + MIX_PRIOR * np.array(learned.traits)) / (count + MIX_PRIOR)
+    for name in ("mix_new", "traits_new", "contributions"):
+        pool[name] = pool[name] * MIX_KEEP
+
+
+def _cohort(pool: Any, spec: Spec) -> None:
+    if pool["cohort_hours"] > COHORT_HOURS_MAX:
+        pool["cohort_count"] *= 0.5
+        pool["cohort_hours"] *= 0.5
+    count = float(pool["cohort_count"]) + spec.prior_rate * COHORT_PRIOR_HOURS
+    pool["rate"] = count / (float(pool["cohort_hours"]) + COHORT_PRIOR_HOURS)
+
+
+def _positions(pool: Any) -> None:
+    if pool["searched"] > SEARCHES_MAX:
+        pool["searched"] *= 0.5
+        pool["clicked_at"] = pool["clicked_at"] * 0.5
+    counted = pool["clicked_at"] + EARNED_PRIOR * earned_at()
+    earns = counted / (float(pool["searched"]) + EARNED_PRIOR)
+    # A click without a position is not one at position 0: it is taken for one in the middle of the page.
+    earns[0] = earns[5]
+    pool["earns"] = earns

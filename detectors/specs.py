@@ -1,0 +1,121 @@
+"""What a detector is, apart from its running: which lane it reads, its floors, and the words of its evidence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from detectors.subject_rows import RULE
+
+if TYPE_CHECKING:
+    from detectors.calibration import KindThresholds
+    from schemas.flags import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """How a detector's evidence speaks of what came.
+
+    Attributes:
+        action: one action, such as "follow".
+        actions: several.
+        actors: those who act, such as "followers".
+        subject: what it is about, such as "account".
+
+    """
+
+    action: str
+    actions: str
+    actors: str
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """One detector. The numbers that were learned from traffic are not here but in `KindThresholds`.
+
+    Attributes:
+        kind: what it flags.
+        lane: the rows it reads (`detectors.subject_rows`).
+        version: raised when its decisions change.
+        words: of its evidence.
+        floors: least actions in 5 minutes, an hour, 24 hours, 7 days for the gate at that scale.
+        gate_nats: least -log tail probability against the baseline at the same scales.
+        gate_slow_nats: the same for the second door, at 24 hours and 7 days, behind which the mix must have
+            changed more (`slow_factor`): a drip.
+        slow_factor: factor on the threshold behind the second door.
+        wave_share, wave_factor: where suspicious actors have taken back this share of a day's actions, the factor
+            on the threshold.
+        suspicious_nats: from which on a mark counts as suspicious.
+        mark_max_nats: that one action can add at the most, so that no single actor decides.
+        actors_min: least distinct suspicious actors (estimated).
+        share_min: least share of suspicious marks among the last 16 or 48 actions.
+        lift_min: clicks over what the position earns, at the least.
+        clicked_nats: added to a search without and with a click: log of how much likelier that is in a fake trend.
+        prior_rate: actions an hour that a subject never seen is expected to get, before the cohort is known.
+        prior_count: weight of the cohort, in actions.
+        dispersion: usual excess variance of an hour's count over its mean squared.
+        own_weight: actions after which a subject's own mix counts as much as the population's.
+        correction_max_nats: that a usual mix can take off a mark.
+        surge_weight: weight of the organic surges' mix in the reference at full surge.
+
+    """
+
+    kind: Kind
+    lane: int
+    version: str
+    words: Words
+    floors: tuple[float, float, float, float] = (8, 10, 14, 20)
+    gate_nats: tuple[float, float, float, float] = (7.0, 7.0, 7.0, 7.0)
+    gate_slow_nats: float = 1.5
+    slow_factor: float = 1.25
+    wave_share: float = 0.3
+    wave_factor: float = 0.75
+    suspicious_nats: float = 1.0
+    mark_max_nats: float = 3.0
+    actors_min: float = 8.0
+    share_min: float = 0.25
+    lift_min: float = 0.0
+    clicked_nats: tuple[float, float] = (0.0, 0.0)
+    prior_rate: float = 0.05
+    prior_count: float = 0.5
+    dispersion: float = 0.5
+    own_weight: float = 24.0
+    correction_max_nats: float = 2.5
+    surge_weight: float = 0.7
+
+    def rule(self, learned: KindThresholds) -> Any:
+        """Return the record of `RULE` that the compiled loops decide by."""
+        record = np.zeros((), RULE)
+        for name, value in (
+            ("floors", self.floors),
+            ("gate", self.gate_nats),
+            ("gate_slow", self.gate_slow_nats),
+            ("slow_factor", self.slow_factor),
+            ("wave_factor", self.wave_factor),
+            ("wave_share", self.wave_share),
+            ("threshold", learned.threshold),
+            ("warm", WARM_SHARE * min(learned.threshold)),
+            ("suspicious", self.suspicious_nats),
+            ("mark_max", self.mark_max_nats),
+            ("actors_min", self.actors_min),
+            ("share_min", self.share_min),
+            ("lift_min", self.lift_min),
+            ("clicked", self.clicked_nats),
+            ("prior_rate", self.prior_rate),
+            ("prior_count", self.prior_count),
+            ("dispersion", self.dispersion),
+            ("own_weight", self.own_weight),
+            ("correction_max", self.correction_max_nats),
+            ("surge_weight", self.surge_weight),
+            ("reference", learned.reference),
+            ("surge", learned.surge),
+        ):
+            record[name] = value
+        return record
+
+
+WARM_SHARE = 0.3
+"""Share of the lowest threshold from which on it is noted down who acts, and nothing is learned."""

@@ -1,0 +1,256 @@
+"""The one compiled loop that walks a batch of actions in order and comes back where something tips.
+
+It returns before an action when time has come for something (an episode's deadline, the end of an epoch) or an
+arena needs room, and after an action when a decision tipped, an update is due, an actor wants a name or hours that
+had passed the gate were closed. Whoever calls it does that and calls again, so nothing depends on how the
+actions were cut into batches.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from detectors.compiled import compiled
+from detectors.deciding import CLOSED, NAMED, Action, advance_row, matters, suspect, weigh
+from detectors.hash_index import View, find, find_or_insert, mix, touch
+from detectors.sketches import popcount
+from detectors.subject_rows import CLICKS, FOLLOWS, LIKES, SEARCHES, SLOT_MS
+from detectors.suspects import Suspects, give_back, take_place
+from detectors.windows import U16_MAX
+from schemas.columns import Verb
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+ALL_DONE, TIME_DUE, NEEDS_ROOM, SPOKE = 0, 1, 2, 3
+"""Why `walk` came back, in `State.out`: at the end; before an action, twice; after an action."""
+
+REASON, CLOCK, ROOM_LANE, TOLD, FIRST_CODE = 0, 1, 2, 3, 4
+"""Places in `State.out`; TOLD is how many rows it speaks of, each with `SAID` numbers from FIRST_CODE on: code, lane,
+row, and a bit for each gated hour that was closed."""
+
+SAID = 4
+OUT_SIZE = FIRST_CODE + 2 * SAID
+
+LIKE, UNLIKE, FOLLOW, UNFOLLOW, SEARCH = (
+    int(verb) for verb in (Verb.LIKE, Verb.UNLIKE, Verb.FOLLOW, Verb.UNFOLLOW, Verb.SEARCH)
+)
+
+
+class Columns(NamedTuple):
+    """The columns of `Actions` that the loop reads."""
+
+    ts: NDArray[np.int64]
+    watermark: NDArray[np.int64]
+    verb: NDArray[np.uint8]
+    subject: NDArray[np.uint64]
+    actor: NDArray[np.uint64]
+    item: NDArray[np.uint64]
+    position: NDArray[np.uint16]
+    mark: NDArray[np.int8]
+    traits: NDArray[np.uint16]
+
+
+class State(NamedTuple):
+    """Everything that the loop reads and changes."""
+
+    follows: View
+    likes: View
+    searches: View
+    clicks: View
+    suspects: Suspects
+    rules: NDArray[Any]  # (LANES,) of RULE
+    pools: NDArray[Any]  # (LANES,) of POOL
+    out: NDArray[np.int64]  # (OUT_SIZE,)
+
+
+@compiled
+def pair_key(keyword: np.uint64, note: np.uint64) -> np.uint64:
+    """Return the key of a (keyword, note) pair, never 0."""
+    key = mix(keyword ^ mix(note, np.int64(1)), np.int64(2))
+    return key if key != np.uint64(0) else np.uint64(1)
+
+
+@compiled
+def follow(state: State, lane: int, place: int, action: Action, gated: int, greatest: float, nats: float) -> None:
+    """Handle an action that matters, and put what is to be said of it into the outbox."""
+    rows = (state.follows.rows, state.likes.rows, state.searches.rows, state.clicks.rows)[lane]
+    row = rows[place]
+    rule = state.rules[lane]
+    code = CLOSED if gated else 0
+    if greatest <= 0.0:
+        held = int(row["suspect"])
+        if held >= 0 and not state.suspects.places[held]["open"]:
+            give_back(state.suspects, held)
+            row["suspect"] = -1
+    else:
+        if row["suspect"] < 0 and greatest >= rule["warm"] and enter(state, rows, lane, place, action):
+            code |= NAMED
+        if row["suspect"] >= 0:
+            code |= suspect(state.suspects, row, rule, state.pools[lane], action, lane, greatest, nats)
+    if code:
+        tell(state.out, code, lane, place, gated)
+
+
+@compiled
+def enter(state: State, rows: NDArray[Any], lane: int, place: int, action: Action) -> bool:
+    """Give a warm row a place among the suspects. Return whether it got one."""
+    every = (state.follows.rows, state.likes.rows, state.searches.rows, state.clicks.rows)
+    taken = take_place(state.suspects, rows, every, place, action.ts)
+    if taken < 0:
+        return False
+    held = state.suspects.places[taken]
+    held["lane"] = lane
+    held["subject"] = action.subject
+    held["item"] = action.item
+    held["suspicious"] = max(popcount(rows[place]["seen_suspicious"]) - 1, 0)
+    held["actions"] = max(int(rows[place]["run"]) - 1, 0)
+    return True
+
+
+@compiled
+def note_click(row: Any, pool: Any, position: int, searches: int, plain: bool) -> None:  # noqa: FBT001
+    """Count a click on a pair and what its position earned since its last one; of a plain one, where it was.
+
+    The position of a note is known when it is clicked and taken to hold since the last click.
+    """
+    fresh = row["born"] == 0
+    since = 1 if fresh else max(searches - int(row["searches_seen"]), 1)
+    at = min(position, len(pool["earns"]) - 1)
+    row["place"] = at
+    if plain:
+        pool["clicked_at"][at] += 1.0
+    row["searches_seen"] = searches
+    row["clicks"] = float(row["clicks"]) + 1.0
+    row["earned"] = float(row["earned"]) + float(pool["earns"][at]) * since
+
+
+@compiled
+def tell(out: NDArray[np.int64], code: int, lane: int, place: int, gated: int) -> None:
+    """Put what is to be said of a row into the outbox: at most one of a subject and one of a pair an action."""
+    at = FIRST_CODE + int(out[TOLD]) * SAID
+    out[at] = code
+    out[at + 1] = lane
+    out[at + 2] = place
+    out[at + 3] = gated
+    out[TOLD] += 1
+
+
+@compiled
+def action_at(columns: Columns, index: int) -> Action:
+    """Return one action of a batch."""
+    return Action(
+        int(columns.ts[index]),
+        columns.subject[index],
+        columns.actor[index],
+        columns.item[index],
+        int(columns.mark[index]),
+        int(columns.traits[index]),
+    )
+
+
+@compiled
+def search(state: State, action: Action, position: int, clock: int) -> bool:
+    """Apply a search to its keyword and, where a result was clicked, to the pair. False where there is no room."""
+    place, _ = find_or_insert(state.searches, action.subject, np.int64(action.ts))
+    if place < 0:
+        state.out[ROOM_LANE] = SEARCHES
+        return False
+    pair = -1
+    if action.item != np.uint64(0):
+        # Both rows must have room before either is changed: the loop comes back with the same action.
+        pair, _ = find_or_insert(state.clicks, pair_key(action.subject, action.item), np.int64(action.ts))
+        if pair < 0:
+            state.out[ROOM_LANE] = CLICKS
+            return False
+    rule, pool = state.rules[SEARCHES], state.pools[SEARCHES]
+    row = state.searches.rows[place]
+    contributed = row["contributed"]
+    gated, greatest, nats = weigh(row, rule, pool, action, SEARCHES, clock)
+    if matters(row, rule, gated, greatest):
+        follow(state, SEARCHES, place, action, gated, greatest, nats)
+    rule, pool = state.rules[CLICKS], state.pools[CLICKS]
+    plain = row["contributed"] > contributed
+    if plain:
+        pool["searched"] += 1.0
+    if pair >= 0:
+        searches = int(row["total"])
+        row = state.clicks.rows[pair]
+        note_click(row, pool, position, searches, plain)
+        gated, greatest, nats = weigh(row, rule, pool, action, CLICKS, clock)
+        if matters(row, rule, gated, greatest):
+            follow(state, CLICKS, pair, action, gated, greatest, nats)
+    return True
+
+
+@compiled
+def remove(state: State, view: View, lane: int, action: Action, clock: int) -> None:
+    """Count a removal; what was never counted cannot be taken back."""
+    place = find(view, action.subject)
+    if place < 0:
+        return
+    touch(view, place, np.int64(action.ts))
+    row = view.rows[place]
+    gated = advance_row(row, state.rules[lane], state.pools[lane], action.ts // SLOT_MS, clock)
+    row["removals"][0] = min(int(row["removals"][0]) + 1, U16_MAX)
+    if action.mark >= state.rules[lane]["suspicious"] * 16:
+        row["suspect_removals"][0] = min(int(row["suspect_removals"][0]) + 1, U16_MAX)
+    if row["suspect"] >= 0:
+        state.suspects.places[int(row["suspect"])]["removed"] += np.uint32(1)
+    if gated:
+        tell(state.out, CLOSED, lane, place, gated)
+
+
+@compiled
+def walk(state: State, columns: Columns, start_at: int, others_ms: int, clock: int, due_ms: int) -> int:
+    """Apply actions from `start_at` on. Return the first one that is not yet applied.
+
+    Args:
+        state: rows, pools and the outbox, in which the reason for coming back and the clock stand afterwards.
+        columns: the batch.
+        start_at: index to begin with.
+        others_ms: least watermark of the other live sources.
+        clock: event time that is complete in every source, before `start_at`; never falls.
+        due_ms: clock at which something is to be done first.
+
+    """
+    out, pools, rules = state.out, state.pools, state.rules
+    follows, likes = state.follows, state.likes
+    out[TOLD] = 0
+    for index in range(start_at, len(columns.ts)):
+        clock = max(clock, min(columns.watermark[index], others_ms))
+        out[CLOCK] = clock
+        if clock >= due_ms:
+            out[REASON] = TIME_DUE
+            return index
+        action = action_at(columns, index)
+        verb = columns.verb[index]
+        room = True
+        if verb in (LIKE, FOLLOW):  # noqa: PLR6201 - a compiled loop has no constant sets
+            lane = LIKES if verb == LIKE else FOLLOWS
+            view = likes if verb == LIKE else follows
+            place, _ = find_or_insert(view, action.subject, np.int64(action.ts))
+            room = place >= 0
+            if room:
+                row = view.rows[place]
+                gated, greatest, nats = weigh(row, rules[lane], pools[lane], action, lane, clock)
+                if matters(row, rules[lane], gated, greatest):
+                    follow(state, lane, place, action, gated, greatest, nats)
+            else:
+                out[ROOM_LANE] = lane
+        elif verb == SEARCH:
+            room = search(state, action, int(columns.position[index]), clock)
+        elif verb == UNFOLLOW:
+            remove(state, follows, FOLLOWS, action, clock)
+        else:
+            remove(state, likes, LIKES, action, clock)
+        if not room:
+            out[REASON] = NEEDS_ROOM
+            return index
+        if out[TOLD]:
+            out[REASON] = SPOKE
+            return index + 1
+    out[REASON] = ALL_DONE
+    return len(columns.ts)

@@ -1,0 +1,185 @@
+"""The subject stage: what is hit by the actions, and whether it is being boosted. One for each subject partition.
+
+Gate on volume (`gate`), decide on composition (`composition`), calibrate (`calibration`). The compiled loop
+(`subject_kernel`) walks the actions; what it comes back with is handled here and in `lifecycle`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from detectors import follower_spike, keyword_ranking, keyword_trend, like_boost
+from detectors.lifecycle import Lifecycle
+from detectors.models import LaneModels
+from detectors.pools import EPOCH_MS, close_epoch
+from detectors.sources import Sources
+from detectors.subject_kernel import (
+    ALL_DONE,
+    CLOCK,
+    FIRST_CODE,
+    NEEDS_ROOM,
+    REASON,
+    ROOM_LANE,
+    SAID,
+    TIME_DUE,
+    TOLD,
+    walk,
+)
+from detectors.subject_rows import FOLLOWS, LANES, LIKES, SEARCHES, SLOT_MS, SLOTS_HOUR
+from detectors.tables import Tables, columns_of
+from schemas.hashing import hash_id
+
+if TYPE_CHECKING:
+    from detectors.actions import Actions
+    from detectors.calibration import Thresholds
+    from detectors.settings import DetectorSettings
+    from detectors.specs import Spec
+    from schemas.flags import Flag
+
+SPECS: tuple[Spec, ...] = (follower_spike.SPEC, like_boost.SPEC, keyword_trend.SPEC, keyword_ranking.SPEC)
+"""The detector of each lane, in the order of the lanes."""
+
+HOUR_MS = SLOT_MS * SLOTS_HOUR
+
+
+class SubjectStage:
+    """Decides about the subjects of one partition.
+
+    Decisions depend only on the sequence of actions, their sources and watermarks, never on how they were cut into
+    batches: everything that is done on time is done before the very action whose watermark reached that time.
+
+    Args:
+        settings: bounds, times and modes.
+        thresholds: what was learned offline for each kind.
+        seed: of the shared models' trees.
+
+    """
+
+    def __init__(self, settings: DetectorSettings, thresholds: Thresholds, seed: int = 7) -> None:
+        self._learned = [thresholds.kinds[spec.kind] for spec in SPECS]
+        self.models = [LaneModels(seed + lane) for lane in range(LANES)]
+        self._tables = Tables(settings, SPECS, self._learned)
+        self._sources = Sources()
+        self._clock_ms = 0
+        self._epoch = -1
+        self._due_ms = 0
+        lanes = dict(enumerate(self._learned))
+        self._life = Lifecycle(settings, SPECS, lanes, self.models, config_hash(settings, thresholds))
+
+    def apply(self, actions: Actions, source: str) -> list[Flag]:
+        """Apply actions of one source, in their order. Return the flags that they bring, in order of decision."""
+        if len(actions) == 0:
+            return []
+        columns = columns_of(actions)
+        others_ms = self._sources.others(source)
+        flags: list[Flag] = []
+        at = 0
+        while True:
+            state = self._tables.state
+            at = walk(state, columns, at, others_ms, self._clock_ms, self._due_ms)
+            out = state.out
+            reason = int(out[REASON])
+            self._clock_ms = int(out[CLOCK])
+            if reason == ALL_DONE:
+                break
+            if reason == TIME_DUE:
+                flags += self._on_time()
+            elif reason == NEEDS_ROOM:
+                flags += self._make_room(int(out[ROOM_LANE]))
+            else:
+                flags += self._hear(actions, at - 1)
+        self._sources.speak(source, int(actions.watermark[-1]))
+        return flags
+
+    def advance(self, source: str, watermark_ms: int, *, idle: bool = False) -> list[Flag]:
+        """Note how far a quiet source has got, or that it is idle and holds nobody back. Return what that brings."""
+        if idle:
+            self._sources.leave(source)
+        else:
+            self._sources.speak(source, watermark_ms)
+        least = self._sources.least
+        if least is None or least <= self._clock_ms:
+            return []
+        self._clock_ms = least
+        return self._on_time() if self._clock_ms >= self._due_ms else []
+
+    def _hear(self, actions: Actions, index: int) -> list[Flag]:
+        state = self._tables.state
+        flags: list[Flag] = []
+        for at in range(FIRST_CODE, FIRST_CODE + int(state.out[TOLD]) * SAID, SAID):
+            flags += self._life.hear(state, actions, index, state.out[at : at + SAID].tolist())
+        if flags:
+            self._due_ms = self._next_due()
+        return flags
+
+    def _on_time(self) -> list[Flag]:
+        """Do everything that was to be done up to the clock, in the order of its time."""
+        flags: list[Flag] = []
+        state = self._tables.state
+        if self._epoch < 0:
+            self._epoch = self._clock_ms // EPOCH_MS
+        while (due := self._next_due()) <= self._clock_ms:
+            epoch_end = (self._epoch + 1) * EPOCH_MS
+            if due < epoch_end and (flag := self._life.close_next(state, self._clock_ms)) is not None:
+                flags.append(flag)
+            else:
+                self._close_epoch()
+        self._due_ms = due
+        return flags
+
+    def _next_due(self) -> int:
+        return min(self._life.due_ms(self._tables.state), (self._epoch + 1) * EPOCH_MS)
+
+    def _close_epoch(self) -> None:
+        """Close the epoch that runs and go on with the next that anything can happen in."""
+        hour = self._epoch * EPOCH_MS // HOUR_MS
+        current = self._clock_ms // EPOCH_MS
+        first_due = self._life.due_ms(self._tables.state) // EPOCH_MS
+        following = max(self._epoch + 1, min(current, first_due))
+        hour_ends = following * EPOCH_MS // HOUR_MS > hour
+        close_epoch(self._tables.state.pools, SPECS, self._learned, self.models, hour, hour_ends)
+        self._life.book.forget_before(self._clock_ms)
+        self._epoch = following
+
+    def _make_room(self, lane: int) -> list[Flag]:
+        if self._tables.make_room(lane) == 0:
+            return []
+        flags = self._life.close_evicted(self._tables.state, lane, self._clock_ms)
+        self._due_ms = self._next_due()
+        return flags
+
+    @property
+    def tracked(self) -> dict[str, int]:
+        """How many accounts, notes and keywords are held."""
+        names = ((FOLLOWS, "accounts"), (LIKES, "notes"), (SEARCHES, "keywords"))
+        return {name: len(self._tables.arenas[lane]) for lane, name in names}
+
+    @property
+    def evicted(self) -> int:
+        """Rows that made way for others, in all."""
+        return sum(arena.evicted for arena in self._tables.arenas)
+
+    @property
+    def open_episodes(self) -> int:
+        """Episodes that are open."""
+        return len(self._life.book)
+
+    @property
+    def clock_ms(self) -> int:
+        """Event time that is complete in every live source; 0 before anything was seen."""
+        return self._clock_ms
+
+    @property
+    def bytes_resident(self) -> int:
+        """Bytes held, about."""
+        return self._tables.bytes_resident + self._life.notebook.bytes_resident
+
+
+def config_hash(settings: DetectorSettings, thresholds: Thresholds) -> str:
+    """Return the hash of all that decides, as flags carry it."""
+    specs = [{name: getattr(spec, name) for name in spec.__slots__} for spec in SPECS]
+    numbers = {kind.value: thresholds.kinds[kind] for kind in sorted(thresholds.kinds)}
+    text = msgspec.json.encode([settings.deciding(), specs, numbers], order="sorted").decode()
+    return f"{hash_id(text):016x}"

@@ -1,0 +1,170 @@
+"""Subjects under suspicion: a bounded pool of places in which it is noted who acts, so that a flag can say it.
+
+A row whose statistic rises takes a place and gives it back when the statistic is down at zero. Where all places
+are taken, the one untouched for longest among the next few makes way, unless its episode is open.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from detectors.compiled import compiled
+from detectors.sketches import register
+from detectors.subject_rows import NOT_SUSPECT, SUSPECT, TRAITS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FREE, HAND = 0, 1
+"""Places in `Suspects.counters`: free places on the stack, and where the next search begins."""
+
+LOOKED_AT = 16
+"""Places looked at to find one that makes way."""
+
+SAMPLE = 20
+"""Suspicious actors kept by id."""
+
+GAP_SHARE = 0.2
+"""Weight of the newest gap between suspicious actions in the usual one."""
+
+
+class Suspects(NamedTuple):
+    """The pool's arrays, as compiled loops take them."""
+
+    places: NDArray[Any]  # (places,) records of `SUSPECT`, key 0 where free
+    free: NDArray[np.int32]  # a stack of free places
+    counters: NDArray[np.int64]  # (2,)
+    limits: NDArray[np.int64]  # (3,) how long an episode is given when it is quiet
+
+
+def make_suspects(places: int, quiet_ms: int, quiet_gaps: int, quiet_ms_max: int) -> Suspects:
+    """Return an empty pool; the times are those of `DetectorSettings`."""
+    return Suspects(
+        np.zeros(places, SUSPECT),
+        np.arange(places - 1, -1, -1, dtype=np.int32),
+        np.array([places, 0], np.int64),
+        np.array([quiet_ms, quiet_gaps, quiet_ms_max], np.int64),
+    )
+
+
+@compiled
+def coldest_place(pool: Suspects) -> int:
+    """Return the place untouched for longest among the next few without an open episode, -1 without any."""
+    size = len(pool.places)
+    best = -1
+    hand = int(pool.counters[HAND])
+    for step in range(min(LOOKED_AT, size)):
+        place = (hand + step) % size
+        if pool.places[place]["open"]:
+            continue
+        if best < 0 or pool.places[place]["touched_ms"] < pool.places[best]["touched_ms"]:
+            best = place
+    pool.counters[HAND] = (hand + LOOKED_AT) % size
+    return best
+
+
+@compiled
+def empty(pool: Suspects, place: int) -> None:
+    """Clear a place, but for its generation."""
+    held = pool.places[place]
+    held["key"] = 0
+    held["open"] = 0
+    held["sampled"] = 0
+    held["first_ms"] = 0
+    held["last_ms"] = 0
+    held["deadline_ms"] = 0
+    held["touched_ms"] = 0
+    held["update_after_ms"] = 0
+    held["update_from"] = 0
+    held["actions"] = 0
+    held["suspicious"] = 0
+    held["removed"] = 0
+    held["gap_ms"] = 0.0
+    held["peak"] = 0.0
+    held["traits"][:] = 0
+    held["registers"][:] = 0
+    held["sample"][:] = 0
+
+
+@compiled
+def take_place(pool: Suspects, rows: NDArray[Any], lane_rows: tuple[NDArray[Any], ...], row: int, ts: int) -> int:
+    """Give a row of `rows` a place. Return it, or -1 where every place looked at has an open episode.
+
+    `lane_rows` are the rows of all lanes, to tell the one that makes way.
+    """
+    if pool.counters[FREE] > 0:
+        pool.counters[FREE] -= 1
+        place = int(pool.free[pool.counters[FREE]])
+    else:
+        place = coldest_place(pool)
+        if place < 0:
+            return NOT_SUSPECT
+        evict(pool, lane_rows, place)
+        empty(pool, place)
+    held = pool.places[place]
+    held["key"] = rows[row]["key"]
+    held["row"] = row
+    held["generation"] += np.uint32(1)
+    held["first_ms"] = ts
+    rows[row]["suspect"] = place
+    return place
+
+
+@compiled
+def evict(pool: Suspects, lane_rows: tuple[NDArray[Any], ...], place: int) -> None:
+    """Tell the row that holds a place that it has it no more."""
+    held = pool.places[place]
+    row = held["row"]
+    if held["lane"] == 0:
+        forget(lane_rows[0], row, held["key"])
+    elif held["lane"] == 1:
+        forget(lane_rows[1], row, held["key"])
+    elif held["lane"] == 2:
+        forget(lane_rows[2], row, held["key"])
+    else:
+        forget(lane_rows[3], row, held["key"])
+
+
+@compiled
+def forget(rows: NDArray[Any], row: int, key: np.uint64) -> None:
+    """Take a row's place from it, if that row is still the one that had it."""
+    if row < len(rows) and rows[row]["key"] == key:
+        rows[row]["suspect"] = NOT_SUSPECT
+
+
+@compiled
+def give_back(pool: Suspects, place: int) -> None:
+    """Free a place."""
+    empty(pool, place)
+    pool.free[pool.counters[FREE]] = place
+    pool.counters[FREE] += 1
+
+
+@compiled
+def observe(held: Any, actor: np.uint64, ts: int, traits: int, suspicious: bool) -> bool:  # noqa: FBT001
+    """Note down one action on a suspect. Return whether its actor is newly among the sample."""
+    held["actions"] += np.uint32(1)
+    held["touched_ms"] = max(int(held["touched_ms"]), ts)
+    register(held["registers"], actor)
+    if not suspicious:
+        return False
+    held["suspicious"] += np.uint32(1)
+    for trait in range(TRAITS):
+        if traits >> trait & 1:
+            held["traits"][trait] += np.uint32(1)
+    if held["last_ms"] > 0 and ts > held["last_ms"]:
+        gap = float(ts - held["last_ms"])
+        usual = float(held["gap_ms"])
+        held["gap_ms"] = gap if usual == 0.0 else usual + GAP_SHARE * (gap - usual)
+    held["last_ms"] = max(int(held["last_ms"]), ts)
+    sampled = int(held["sampled"])
+    if sampled >= SAMPLE:
+        return False
+    for place in range(sampled):
+        if held["sample"][place] == actor:
+            return False
+    held["sample"][sampled] = actor
+    held["sampled"] = sampled + 1
+    return True
