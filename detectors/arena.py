@@ -105,7 +105,7 @@ class Arena:
     def make_room(self) -> int:
         """Make `find_or_insert` able to insert: grow, or at the bound evict. Return how many rows were evicted."""
         if self._view.counters[CROWDED]:
-            self._reindex(len(self._view.slot_keys), int(self._view.counters[SEED]) + 1)
+            self._reindex(len(self._view.slots), int(self._view.counters[SEED]) + 1)
         if self._view.counters[FREE]:
             return 0
         if self.capacity < self._capacity_max:
@@ -170,7 +170,7 @@ class Arena:
         rows = view.free[left : left + len(records)]
         view.counters[FREE] = left
         self._raw()[rows] = records.view(self._raw().dtype)
-        self._reindex(len(view.slot_keys), int(view.counters[SEED]))
+        self._reindex(len(view.slots), int(view.counters[SEED]))
 
     def _read(self, snapshot: bytes) -> NDArray[Any]:
         if len(snapshot) < _HEADER.size:
@@ -201,8 +201,7 @@ class Arena:
             rows=np.zeros(capacity, self._dtype),
             dirty=np.zeros(capacity, np.uint8),
             free=np.arange(capacity - 1, -1, -1, dtype=np.int32),
-            slot_keys=np.zeros(slots, np.uint64),
-            slot_rows=np.zeros(slots, np.int32),
+            slots=np.zeros(slots, np.uint64),
             counters=np.array([capacity, 0, 0], np.int64),
         )
 
@@ -216,11 +215,11 @@ class Arena:
         grown.free[added : added + left] = before.free[:left]
         grown.counters[FREE] = added + left
         self._view = grown
-        self._reindex(len(grown.slot_keys), int(before.counters[SEED]))
+        self._reindex(len(grown.slots), int(before.counters[SEED]))
 
     def _reindex(self, slots: int, seed: int) -> None:
         for attempt in range(SEEDS_MAX):
-            view = self._view._replace(slot_keys=np.zeros(slots, np.uint64), slot_rows=np.zeros(slots, np.int32))
+            view = self._view._replace(slots=np.zeros(slots, np.uint64))
             view.counters[SEED], view.counters[CROWDED] = seed + attempt, 0
             if fill_slots(view):
                 self._view = view

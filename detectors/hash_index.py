@@ -1,7 +1,8 @@
 """Find the row of a 64-bit key: open addressing with linear probing, for use inside compiled loops.
 
-An empty slot has key 0, which no id hashes to (`schemas.hashing`). Deletion shifts the followers back
-(Knuth, TAOCP vol. 3, 6.4, algorithm R), so there are no tombstones and a table never wears out.
+A slot is one word: the low half of the mixed key, which also says where the key wants to be, and the row number
+plus one (0: empty). The key itself is compared in its row, which is read next anyway. Deletion shifts the
+followers back (Knuth, TAOCP vol. 3, 6.4, algorithm R), so there are no tombstones and a table never wears out.
 
 Whoever chooses ids can choose keys that collide, so keys are mixed with a seed that is not a secret but
 changes: a probe that runs past `PROBE_MAX` asks for a new seed, under which the old collisions are gone.
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from detectors.compiled import compiled
+from detectors.compiled import compiled, inlined
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,12 +39,11 @@ class View(NamedTuple):
     rows: NDArray[Any]  # (capacity,) records: "key" (0 where free), "touched" (ms), then the caller's fields
     dirty: NDArray[np.uint8]  # (capacity,) 1 where changed since `Arena.take_dirty`
     free: NDArray[np.int32]  # (capacity,) a stack of free rows
-    slot_keys: NDArray[np.uint64]  # (slots,) 0 where empty
-    slot_rows: NDArray[np.int32]  # (slots,)
+    slots: NDArray[np.uint64]  # (slots,) low half of the mixed key, then row + 1; 0 where empty
     counters: NDArray[np.int64]  # (3,)
 
 
-@compiled
+@inlined
 def mix(key: np.uint64, seed: np.int64) -> np.uint64:
     """Spread a key over all 64 bits (the finaliser of MurmurHash3, a bijection)."""
     mixed = key ^ (np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15))
@@ -54,22 +54,40 @@ def mix(key: np.uint64, seed: np.int64) -> np.uint64:
     return mixed ^ (mixed >> np.uint64(33))
 
 
-@compiled
+@inlined
+def _half(key: np.uint64, seed: np.int64) -> np.uint64:
+    """Return the low half of the mixed key, in the upper half of a word."""
+    return mix(key, seed) << np.uint64(32)
+
+
+@inlined
+def _home(slot_word: np.uint64, mask: int) -> int:
+    """Return the slot where the key behind a slot's word wants to be."""
+    return int(np.int64(slot_word >> np.uint64(32))) & mask
+
+
+@inlined
+def _row(slot_word: np.uint64) -> int:
+    return int(np.int64(slot_word & np.uint64(0xFFFFFFFF))) - 1
+
+
+@inlined
 def find(view: View, key: np.uint64) -> int:
     """Return the row of `key`, or `NO_ROOM` (-1) where it has none. Changes nothing."""
-    mask = len(view.slot_keys) - 1
-    slot = np.int64(mix(key, view.counters[SEED]) & np.uint64(mask))
+    mask = len(view.slots) - 1
+    half = _half(key, view.counters[SEED])
+    slot = _home(half, mask)
     for _ in range(PROBE_MAX):
-        held = view.slot_keys[slot]
-        if held == np.uint64(0):
+        word = view.slots[slot]
+        if word == np.uint64(0):
             return NO_ROOM
-        if held == key:
-            return int(view.slot_rows[slot])
+        if (word ^ half) >> np.uint64(32) == np.uint64(0) and view.rows[_row(word)]["key"] == key:
+            return _row(word)
         slot = (slot + 1) & mask
     return NO_ROOM
 
 
-@compiled
+@inlined
 def find_or_insert(view: View, key: np.uint64, ts: np.int64) -> tuple[int, bool]:
     """Return the row of `key` and whether it is new (all zero but for its key), touched at `ts` (ms) and dirty.
 
@@ -77,32 +95,31 @@ def find_or_insert(view: View, key: np.uint64, ts: np.int64) -> tuple[int, bool]
     back at this very event, `Arena.make_room` is called, and the loop goes on with the same event. So what
     is evicted depends on the events alone and not on where a batch was cut. The key must not be 0.
     """
-    mask = len(view.slot_keys) - 1
-    slot = np.int64(mix(key, view.counters[SEED]) & np.uint64(mask))
+    mask = len(view.slots) - 1
+    half = _half(key, view.counters[SEED])
+    slot = _home(half, mask)
     for _ in range(PROBE_MAX):
-        held = view.slot_keys[slot]
-        if held == key:
-            row = int(view.slot_rows[slot])
-            touch(view, row, ts)
-            return row, False
-        if held == np.uint64(0):
+        word = view.slots[slot]
+        if word == np.uint64(0):
             if view.counters[FREE] == 0:
                 return NO_ROOM, False
             view.counters[FREE] -= 1
             row = int(view.free[view.counters[FREE]])
-            view.slot_keys[slot] = key
-            view.slot_rows[slot] = row
+            view.slots[slot] = half | np.uint64(row + 1)
             record = view.rows[row]
             record["key"] = key
             record["touched"] = ts
             view.dirty[row] = 1
             return row, True
+        if (word ^ half) >> np.uint64(32) == np.uint64(0) and view.rows[_row(word)]["key"] == key:
+            touch(view, _row(word), ts)
+            return _row(word), False
         slot = (slot + 1) & mask
     view.counters[CROWDED] = 1
     return NO_ROOM, False
 
 
-@compiled
+@inlined
 def touch(view: View, row: int, ts: np.int64) -> None:
     """Note that the row changed and was wanted at event time `ts` (ms), which keeps it from eviction."""
     record = view.rows[row]
@@ -117,28 +134,26 @@ def remove_rows(view: View, rows: NDArray[np.int32], blank: NDArray[Any]) -> int
     Return how many were removed: it stops at a row that is not held.
     """
     removed = 0
-    mask = len(view.slot_keys) - 1
+    mask = len(view.slots) - 1
     seed = view.counters[SEED]
     for row in rows:
         record = view.rows[row]
         key = record["key"]
         if key == np.uint64(0):
             break
-        hole = np.int64(mix(key, seed) & np.uint64(mask))
-        while view.slot_keys[hole] != key:
+        hole = _home(_half(key, seed), mask)
+        while _row(view.slots[hole]) != row:
             hole = (hole + 1) & mask
         slot = hole
         while True:
             slot = (slot + 1) & mask
-            follower = view.slot_keys[slot]
+            follower = view.slots[slot]
             if follower == np.uint64(0):
                 break
-            home = np.int64(mix(follower, seed) & np.uint64(mask))
-            if ((slot - home) & mask) >= ((slot - hole) & mask):
-                view.slot_keys[hole] = follower
-                view.slot_rows[hole] = view.slot_rows[slot]
+            if ((slot - _home(follower, mask)) & mask) >= ((slot - hole) & mask):
+                view.slots[hole] = follower
                 hole = slot
-        view.slot_keys[hole] = np.uint64(0)
+        view.slots[hole] = np.uint64(0)
         view.rows[row] = blank[0]
         view.dirty[row] = 0
         view.free[view.counters[FREE]] = row
@@ -150,22 +165,22 @@ def remove_rows(view: View, rows: NDArray[np.int32], blank: NDArray[Any]) -> int
 @compiled
 def fill_slots(view: View) -> bool:
     """Enter every held row into the empty slots. False where a probe ran too long: empty them, change the seed."""
-    mask = len(view.slot_keys) - 1
+    mask = len(view.slots) - 1
     seed = view.counters[SEED]
     for row in range(len(view.rows)):
         record = view.rows[row]
         key = record["key"]
         if key == np.uint64(0):
             continue
-        slot = np.int64(mix(key, seed) & np.uint64(mask))
+        half = _half(key, seed)
+        slot = _home(half, mask)
         probes = 0
-        while view.slot_keys[slot] != np.uint64(0):
+        while view.slots[slot] != np.uint64(0):
             slot = (slot + 1) & mask
             probes += 1
             if probes == PROBE_MAX:
                 return False
-        view.slot_keys[slot] = key
-        view.slot_rows[slot] = row
+        view.slots[slot] = half | np.uint64(row + 1)
     return True
 
 

@@ -110,7 +110,7 @@ class ArenaAgainstDict(RuleBasedStateMachine):
     @invariant()
     def index_is_not_overfull(self) -> None:
         view = self.arena.view()
-        assert np.count_nonzero(view.slot_keys) == len(self.arena) <= LOAD_MAX * len(view.slot_keys)
+        assert np.count_nonzero(view.slots) == len(self.arena) <= LOAD_MAX * len(view.slots)
 
 
 ArenaAgainstDict.TestCase.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
@@ -151,13 +151,13 @@ def test_memory_stays_bounded_under_far_more_keys_than_rows() -> None:
     count(arena, numbered_keys(200_000), np.arange(200_000))
     assert len(arena) <= 5000
     assert arena.capacity == 5000
-    assert arena.bytes_resident < 5000 * (arena.view().rows.itemsize + 5 + 12 * 2 / LOAD_MAX + 1)
+    assert arena.bytes_resident < 5000 * (arena.view().rows.itemsize + 5 + 8 * 2 / LOAD_MAX + 1)
 
 
 def test_colliding_keys_move_the_seed_and_stay_findable() -> None:
     arena = Arena(FIELDS, 4000)
     arena.reserve(4000)
-    mask = len(arena.view().slot_keys) - 1
+    mask = len(arena.view().slots) - 1
     candidates = np.arange(1, 4_000_000, dtype=np.uint64)
     mixed = candidates ^ (candidates >> np.uint64(33))
     for factor in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
