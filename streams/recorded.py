@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-STEP_MS = 10_000
-"""The files are merged in steps of this much arrival time: well under the allowed lateness, so that it decides
-nothing, and long enough that a step holds many events."""
+STEP_MS = 60_000
+"""The files are merged in steps of this much arrival time: half of the allowed lateness, so that it decides nothing,
+and long enough that the cost of a batch is spread over many events."""
 
 EXAMPLES_MAX = 5
 """Bad lines that are told in full, per reason; the others are counted."""

@@ -23,7 +23,7 @@ from detectors.actors import Outcome
 from schemas.columns import Topic
 from schemas.flags import Flag, encode_flag
 from streams.errors import RecordedTrafficError
-from streams.pipeline import build_actor_stage, build_subject_stage
+from streams.pipeline import build_actor_stage, build_subject_stage, warm_up
 from streams.recorded import STEMS, Recording
 from streams.replay_report import Progress, print_summary
 
@@ -80,6 +80,7 @@ def run(settings: Settings, directory: Path, flags_path: Path, batch_events: int
     """
     recording = Recording(directory)
     totals = Totals()
+    warm_up(settings)  # so that the rate told is that of the replay
     started = time.monotonic()
     with _whole_file(flags_path) as out, Progress(recording, totals) as progress:
         for flags in replay(settings, recording, batch_events, totals):
