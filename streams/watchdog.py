@@ -60,12 +60,14 @@ class Watchdog:
         loop: asyncio.AbstractEventLoop,
         stuck_after_s: float,
         end_process: Callable[[int], None] = os._exit,
+        grace_s: float = GRACE_S,
     ) -> None:
         self._progress = progress
         self._lifecycle = lifecycle
         self._loop = loop
         self._stuck_after_s = stuck_after_s
         self._end_process = end_process
+        self._grace_s = grace_s
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._mind, name="watchdog", daemon=True)
 
@@ -90,7 +92,7 @@ class Watchdog:
             "started again. If this repeats look at the broker and at boostwatch_batch_seconds"
         )
         self._loop.call_soon_threadsafe(self._lifecycle.fail, reason)
-        if not self._stopped.wait(GRACE_S):
+        if not self._stopped.wait(self._grace_s):
             # The loop itself is stuck: nothing of it can end in order, and nothing more will be committed.
             log.critical("the event loop is stuck as well; ending the process now")
             self._end_process(NoProgress.exit_code)

@@ -1,0 +1,94 @@
+"""A worker process for tests: `streams.worker` with untrained models, so that it needs no shipped ones.
+
+`python -m tests.integration.flat_worker [counting] [unchecked]`; with `counting` the subject stage is one that
+flags every subject at its tenth action, and fails on the subject "boom"; with `unchecked` the topics are taken as
+they are. Settings come from BOOSTWATCH_* as always.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING
+
+os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+
+from detectors.calibration import Thresholds, untrained
+from detectors.marks import MarkModel
+from detectors.settings import SUBJECT_KINDS
+from schemas.flags import Detector, Evidence, Flag, Kind, Severity, Status, Subject, SubjectType, Window, flag_id
+from schemas.hashing import hash_id
+from streams import pipeline, worker
+from streams.errors import BoostwatchError
+from streams.logs import configure
+from streams.settings import Settings
+
+if TYPE_CHECKING:
+    from detectors.actions import Actions
+
+FLAG_AT = 10
+BOOM = hash_id("boom")
+
+
+class CountingSubjects:
+    """Has a subject stage's face; flags at the tenth action of a subject."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[int] = Counter()
+
+    bytes_resident = 0
+
+    @property
+    def tracked(self) -> dict[str, int]:
+        return {"accounts": len(self._counts), "notes": 0, "keywords": 0}
+
+    def advance(self, *_: object, **__: object) -> list[Flag]:
+        return []
+
+    def apply(self, actions: Actions, _: str) -> list[Flag]:
+        flags = []
+        for subject, ts in zip(actions.subject.tolist(), actions.ts.tolist(), strict=True):
+            if subject == BOOM:
+                raise RuntimeError("the stage met what it cannot take")
+            self._counts[subject] += 1
+            if self._counts[subject] == FLAG_AT:
+                flags.append(flag_of(actions.names.find(subject) or "?", ts))
+        return flags
+
+
+def flag_of(subject: str, ts: int) -> Flag:
+    return Flag(
+        flag_id=flag_id(Kind.FOLLOWER_SPIKE, subject, ts),
+        kind=Kind.FOLLOWER_SPIKE,
+        status=Status.OPENED,
+        subject=Subject(SubjectType.ACCOUNT, subject),
+        window=Window(ts, ts + 1),
+        detected_at=ts,
+        score=0.5,
+        severity=Severity.LOW,
+        evidence=Evidence(FLAG_AT, 1.0, FLAG_AT, ["ten of them"], []),
+        detector=Detector("counting", "1", "test"),
+    )
+
+
+def main(arguments: list[str]) -> int:
+    marks = MarkModel.flat({})
+    thresholds = Thresholds(1, {}, {kind: untrained() for kind in SUBJECT_KINDS})
+    vars(pipeline).update(shipped_marks=lambda: marks, shipped_thresholds=lambda: thresholds)
+    patched = vars(worker)
+    if "unchecked" in arguments:
+        patched["require_topics"] = lambda _: None
+    if "counting" in arguments:
+        patched["build_subject_stage"] = lambda _: CountingSubjects()
+    settings = Settings.load()
+    configure(settings.log_level, settings.log_format)
+    try:
+        return worker.run_worker(settings)
+    except BoostwatchError as error:
+        sys.stderr.write(f"boostwatch: {error}\n")
+        return error.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

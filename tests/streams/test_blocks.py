@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from detectors.actions import Actions
+from schemas.hashing import hash_id
+from streams.blocks import NAMED_MARK_MIN, BlockHeader, BlockRefused, pack, pack_watermark, unpack
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+COLUMNS = [field.name for field in fields(Actions) if field.name != "names"]
+HEADER = BlockHeader("likes", 3, 100, 180, 1_764_000_000_000)
+
+
+class Known:
+    def __init__(self, names: Mapping[int, str]) -> None:
+        self._names = names
+
+    def find(self, key: int) -> str | None:
+        return self._names.get(key)
+
+
+def hashed(names: list[str]) -> np.ndarray[Any, np.dtype[np.uint64]]:
+    return np.array([hash_id(name) if name else 0 for name in names], np.uint64)
+
+
+@st.composite
+def some_actions(draw: st.DrawFn) -> tuple[Actions, np.ndarray[Any, np.dtype[np.int64]]]:
+    n = draw(st.integers(0, 40))
+    ids = st.sampled_from(["u1", "u2", "nötig", "a" * 128, "日本 語", ""])
+    subjects = draw(st.lists(ids.filter(bool), min_size=n, max_size=n))
+    actors, owners, items = (draw(st.lists(ids, min_size=n, max_size=n)) for _ in range(3))
+    times = st.integers(1_700_000_000_000, 1_900_000_000_000)
+
+    def column(dtype: type[np.generic], elements: st.SearchStrategy[int] | None = None) -> Any:
+        return draw(hnp.arrays(dtype, n, elements=elements))
+
+    actions = Actions(
+        ts=column(np.int64, times),
+        watermark=np.sort(column(np.int64, times)),
+        verb=column(np.uint8, st.integers(0, 4)),
+        subject=hashed(subjects),
+        actor=hashed(actors),
+        owner=hashed(owners),
+        item=hashed(items),
+        position=column(np.uint16),
+        device=column(np.uint32),
+        mark=column(np.int8),
+        traits=column(np.uint16),
+        names=Known({hash_id(name): name for name in [*subjects, *actors, *owners, *items] if name}),
+    )
+    return actions, np.sort(column(np.int64, st.integers(0, 2**40)))
+
+
+def example(n: int = 50) -> tuple[Actions, np.ndarray[Any, np.dtype[np.int64]]]:
+    names = [f"u{i % 7}" for i in range(n)]
+    actions = Actions(
+        ts=np.arange(n, dtype=np.int64) + 1_764_000_000_000,
+        watermark=np.arange(n, dtype=np.int64) + 1_763_999_880_000,
+        verb=np.zeros(n, np.uint8),
+        subject=hashed(names),
+        actor=hashed([f"a{i}" for i in range(n)]),
+        owner=np.zeros(n, np.uint64),
+        item=np.zeros(n, np.uint64),
+        position=np.zeros(n, np.uint16),
+        device=np.zeros(n, np.uint32),
+        mark=np.where(np.arange(n) % 2, NAMED_MARK_MIN, NAMED_MARK_MIN - 1).astype(np.int8),
+        traits=np.zeros(n, np.uint16),
+        names=Known({hash_id(name): name for name in [*names, *(f"a{i}" for i in range(n))]}),
+    )
+    return actions, np.arange(n, dtype=np.int64) * 2 + 100
+
+
+@given(some_actions())
+def test_what_is_packed_comes_out_the_same(packed: tuple[Actions, np.ndarray[Any, np.dtype[np.int64]]]) -> None:
+    actions, offsets = packed
+    block = unpack(pack(actions, offsets, HEADER))
+    assert block.header == HEADER
+    assert block.offsets.tolist() == offsets.tolist()
+    for name in COLUMNS:
+        before, after = getattr(actions, name), getattr(block.actions, name)
+        assert after.tolist() == before.tolist(), name
+        assert after.dtype == before.dtype, name
+
+
+@given(some_actions())
+def test_names_of_subjects_owners_and_items_come_along(
+    packed: tuple[Actions, np.ndarray[Any, np.dtype[np.int64]]],
+) -> None:
+    actions, offsets = packed
+    names = unpack(pack(actions, offsets, HEADER)).actions.names
+    for key in np.concatenate([actions.subject, actions.owner, actions.item]).tolist():
+        assert names.find(key) == (actions.names.find(key) if key else None)
+    assert names.find(12345) is None
+
+
+def test_only_actors_that_stand_out_are_named() -> None:
+    actions, offsets = example()
+    names = unpack(pack(actions, offsets, HEADER)).actions.names
+    assert names.find(hash_id("a1")) == "a1"
+    assert names.find(hash_id("a2")) is None
+
+
+def test_unpacked_columns_are_aligned_and_can_be_written_to() -> None:
+    actions, offsets = example()
+    block = unpack(pack(actions, offsets, HEADER))
+    for name in COLUMNS:
+        assert getattr(block.actions, name).flags.carray, name
+
+
+def test_a_block_without_rows_carries_its_watermark() -> None:
+    header = BlockHeader("searches", 7, 10, 9, 5_000, idle=True)
+    block = unpack(pack_watermark(header))
+    assert block.header == header
+    assert len(block.actions) == len(block.offsets) == 0
+
+
+def test_an_action_takes_about_twenty_bytes() -> None:
+    rng = np.random.default_rng(1)
+    n = 4_000
+    subjects = [f"n{int(x)}" for x in rng.zipf(1.3, n) % 100_000]
+    actions, _ = example(n)
+    actions = Actions(
+        **{name: getattr(actions, name) for name in COLUMNS} | {"subject": hashed(subjects), "names": Known({})}
+    )
+    assert len(pack(actions, np.arange(n), HEADER)) < 25 * n
+
+
+@pytest.mark.parametrize("value", [None, b"", b"{}", b"bwab", b"x" * 200])
+def test_what_is_no_block_is_refused(value: bytes | None) -> None:
+    with pytest.raises(BlockRefused, match="no block of actions"):
+        unpack(value)
+
+
+def test_another_version_is_refused_with_what_to_do() -> None:
+    value = bytearray(pack(*example(), HEADER))
+    value[4] = 9
+    with pytest.raises(BlockRefused, match=r"version 9.*upgrade"):
+        unpack(bytes(value))
+
+
+@given(st.integers(0, 10_000), st.integers(1, 255))
+def test_one_damaged_byte_is_refused(place: int, change: int) -> None:
+    value = bytearray(pack(*example(), HEADER))
+    value[place % len(value)] ^= change
+    with pytest.raises(BlockRefused):
+        unpack(bytes(value))
+
+
+@given(st.integers(0, 10_000))
+def test_a_block_that_was_cut_off_is_refused(length: int) -> None:
+    value = pack(*example(), HEADER)
+    with pytest.raises(BlockRefused):
+        unpack(value[: length % len(value)])
+
+
+@given(st.binary(max_size=400))
+def test_no_bytes_whatever_raise_anything_else(tail: bytes) -> None:
+    with pytest.raises(BlockRefused):
+        unpack(b"bwab\x01" + tail)
