@@ -54,7 +54,8 @@ POLL_MS = 100
 
 def run(settings: Settings, seconds: int, seed: int) -> int:
     """Run the demo and return 0. Raises DemoFailed where a part of it did not do its work."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for name in (signal.SIGTERM, signal.SIGHUP):  # so that nothing that was started stays behind
+        signal.signal(name, signal.default_int_handler)
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="boostwatch-demo-")))
         topics = {topic.name: topic.partitions for topic in planned_topics(settings)}
@@ -117,9 +118,9 @@ class Demo:
         """Let the worker work off what was sent, then end it in order. Raises DemoFailed where it cannot."""
         interrupted = self._traffic.code is None
         self._traffic.end(END_S)
-        end = time.monotonic() + (DRAIN_S if self._ready() or not interrupted else 0.0)
         sent = self._sent()
-        while time.monotonic() < end and self._events_read() < sent:
+        end = time.monotonic() + (0.0 if interrupted else DRAIN_S)
+        while self._events_read() < sent and time.monotonic() < end:
             self._look()
             self._check(self._worker)
         code = self._worker.end(END_S)
