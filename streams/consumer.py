@@ -181,12 +181,18 @@ class BatchConsumer(driver.Consumer):
     def _new_consumer_thread(self) -> BatchConsumerThread:
         return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
-    def verify_event_path(self, now: float, tp: Any) -> None:
+    async def verify_all_partitions_active(self) -> None:
         """Leave it to the watchdog: Faust's check compares two different clocks and never fires."""
 
     async def positions(self) -> dict[Partition, tuple[int | None, int | None]]:
         """Return where each assigned partition is read up to and its highwater, None where not known yet."""
         return await self._thread.positions()
+
+    async def on_partitions_assigned(self, assigned: set[Any], generation_id: int = 0) -> None:
+        """Take note of an assignment without partitions here, since Faust seeks nothing then."""
+        await super().on_partitions_assigned(assigned, generation_id)
+        if not assigned:
+            self.app.observer.on_assigned({}, self.ledger.resume({}))
 
     async def _drain_messages(self, fetcher: Any) -> None:
         try:

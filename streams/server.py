@@ -88,7 +88,7 @@ class Server:
                 "another port, or 0 for any free one"
             ) from None
         self._recent = views.recent
-        self._thread = threading.Thread(target=self._server.serve_forever, name="http", daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="http", daemon=True)
 
     @property
     def port(self) -> int:

@@ -13,7 +13,7 @@ import os
 import signal
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from streams import clients, topics
 from streams.agents import ActorsAgent, Completion, SubjectsAgent
@@ -51,6 +51,8 @@ def run_worker(settings: Settings) -> int:
     require_topics(settings)
     warm_up(settings)
     _tame_garbage_collector()
+    # Its warnings compare timers with a loop that works through batches; boostwatch_batch_seconds tells it better.
+    logging.getLogger("mode.timers").setLevel(logging.ERROR)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         code = runner.run(_run(settings))
     _leave_no_thread_behind(code)
@@ -100,9 +102,15 @@ async def _run(settings: Settings) -> int:
     finally:
         for signum in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(signum)
+    if lifecycle.failure is None:
+        log.info("stopped; all that was begun is committed")
+    return exit_code(lifecycle)
+
+
+def exit_code(lifecycle: Lifecycle) -> int:
+    """Return the exit code of a worker that has ended so."""
     failure = lifecycle.failure
     if failure is None:
-        log.info("stopped; all that was begun is committed")
         return 0
     return failure.exit_code if isinstance(failure, BoostwatchError) else 1
 
@@ -194,11 +202,14 @@ class Worker:
         began = time.monotonic()
         stopping = asyncio.ensure_future(self._app.stop())
         done, _ = await asyncio.wait({stopping}, timeout=STOP_S)
+        if not done:
+            # What hangs there, in this loop or the consumer's, would hang in any further attempt to end in order.
+            self._lifecycle.fail(BrokerError(f"the worker did not end in order within {STOP_S:.0f} s"))
+            log.critical("ending the process after %.0f s: what was asked to stop did not", STOP_S)
+            _end_now(exit_code(self._lifecycle))
         for task in tasks:
             task.cancel()
-        if not done:
-            self._lifecycle.fail(BrokerError(f"the worker did not end in order within {STOP_S:.0f} s"))
-        elif stopping.exception() is not None:
+        if stopping.exception() is not None:
             self._lifecycle.fail(stopping.exception() or BrokerError("the app could not stop"))
         await asyncio.gather(*tasks, return_exceptions=True)
         log.debug("ended", extra={"fields": {"seconds": round(time.monotonic() - began, 1)}})
@@ -208,5 +219,9 @@ def _leave_no_thread_behind(code: int) -> None:
     """End the process where a thread of a library would keep it for ever: its work is over."""
     threads = [t for t in threading.enumerate() if t is not threading.main_thread() and not t.daemon]
     if threads:
-        logging.shutdown()
-        os._exit(code)
+        _end_now(code)
+
+
+def _end_now(code: int) -> NoReturn:
+    logging.shutdown()
+    os._exit(code)

@@ -1,8 +1,8 @@
 """A worker process for tests: `streams.worker` with untrained models, so that it needs no shipped ones.
 
-`python -m tests.integration.flat_worker [counting] [unchecked]`; with `counting` the subject stage is one that
-flags every subject at its tenth action, and fails on the subject "boom"; with `unchecked` the topics are taken as
-they are. Settings come from BOOSTWATCH_* as always.
+`python -m tests.integration.flat_worker [counting] [unchecked] [impatient]`; with `counting` the subject stage is
+one that flags every subject at its tenth action, and fails on the subject "boom"; with `unchecked` the topics are
+taken as they are; with `impatient` Kafka is waited for some seconds only. Settings come from BOOSTWATCH_* as always.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
@@ -19,7 +20,7 @@ from detectors.marks import MarkModel
 from detectors.settings import SUBJECT_KINDS
 from schemas.flags import Detector, Evidence, Flag, Kind, Severity, Status, Subject, SubjectType, Window, flag_id
 from schemas.hashing import hash_id
-from streams import pipeline, worker
+from streams import app, pipeline, worker
 from streams.errors import BoostwatchError
 from streams.logs import configure
 from streams.settings import Settings
@@ -79,6 +80,12 @@ def main(arguments: list[str]) -> int:
     patched = vars(worker)
     if "unchecked" in arguments:
         patched["require_topics"] = lambda _: None
+    if "impatient" in arguments:
+        patched["STOP_S"] = 5.0
+        options = app.transport_options
+        vars(app)["transport_options"] = lambda settings: replace(
+            options(settings), request_timeout_ms=7_000, settle_timeout_ms=2_000
+        )
     if "counting" in arguments:
         patched["build_subject_stage"] = lambda _: CountingSubjects()
     settings = Settings.load()

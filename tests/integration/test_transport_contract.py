@@ -35,11 +35,11 @@ PINS = {"faust-streaming": "0.15.3", "mode-streaming": "0.7.1", "aiokafka": "0.1
 RELIED_ON: dict[Any, tuple[str, ...]] = {
     # Overridden: each must still be called by what stands above it.
     driver.AIOKafkaConsumerThread: ("_create_consumer", "_fetch_records", "close", "getmany", "_ensure_consumer"),
-    driver.Consumer: ("_new_consumer_thread", "_to_message", "verify_event_path"),
+    driver.Consumer: ("_new_consumer_thread", "_to_message"),
     faust_consumer.ThreadDelegateConsumer: ("_getmany", "_commit"),
     faust_consumer.Consumer: (
         "_drain_messages", "_wait_next_records", "force_commit", "commit", "wait_empty", "perform_seek",
-        "_commit_handler", "on_stop",
+        "_commit_handler", "on_stop", "verify_all_partitions_active",
     ),
     driver.Producer: ("_new_producer", "_ensure_producer"),
     faust.App: ("_create_directories", "_stop_consumer", "_consumer_wait_empty", "_on_partitions_revoked"),
@@ -98,6 +98,7 @@ def test_every_attribute_that_is_read_is_still_set(owner: Any) -> None:
         (faust_consumer.Fetcher._fetcher.fun, "consumer._drain_messages(self)"),
         (faust_consumer.Consumer._wait_next_records, "self._getmany("),
         (faust_consumer.Consumer._commit_handler.fun, "self.commit()"),
+        (faust_consumer.Consumer._commit_livelock_detector.fun, "self.verify_all_partitions_active()"),
         (faust_consumer.Consumer.commit, "self.force_commit("),
         (faust_consumer.Consumer.on_stop, "self.wait_empty()"),
         (driver.AIOKafkaConsumerThread.on_start, "self._create_consumer("),

@@ -10,8 +10,9 @@ import pytest
 
 from schemas.dead_letters import read_headers
 from schemas.flags import decode_flag
-from streams import clients
+from streams import clients, topics
 from streams.blocks import unpack
+from streams.topic_plan import TopicNames
 from tests.integration.breaches import breaches
 from tests.integration.traffic import (
     committed,
@@ -31,7 +32,7 @@ from tests.integration.worker_process import WorkerProcess
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from streams.topic_plan import TopicNames
+    from deploy.kafka.broker import KafkaBroker
     from tests.integration.conftest import MakeTopics
 
 MAKE = {"likes": like, "follows": follow, "searches": search}
@@ -324,3 +325,51 @@ def test_what_is_wrong_at_the_start_is_told_in_one_line(
         }
         assert told[wrong] in worker.log.splitlines()[-1]
         assert "Traceback" not in worker.log
+
+
+def test_a_broker_that_dies_stops_the_worker_with_nothing_committed_too_far(
+    own_broker: KafkaBroker, tmp_path: Path
+) -> None:
+    names = TopicNames()
+    with clients.admin(own_broker.bootstrap) as admin:
+        topics.create(admin, topics.plan(names, 4))
+    with WorkerProcess(own_broker.bootstrap, names, tmp_path / "log", "impatient", stuck_after_ms=60_000) as worker:
+        worker.wait_until_ready()
+        send_valid(own_broker.bootstrap, names, 0, 20_000)
+        worker.wait_for(lambda: sum(worker.read(names.likes).values()) > 0, "records to be read")
+        own_broker.kill()
+        assert worker.ended(60) == 3
+    own_broker.start()
+    with WorkerProcess(own_broker.bootstrap, names, tmp_path / "log") as worker:
+        worker.wait_until_idle()
+        assert worker.stop() == 0
+    offsets = {source: sorted(set(found)) for source, found in forwarded(own_broker.bootstrap, names).items()}
+    assert offsets == everything(own_broker.bootstrap, names)
+
+
+def test_a_static_member_has_its_partitions_back_at_once(kafka: str, kafka_topics: MakeTopics, tmp_path: Path) -> None:
+    names = kafka_topics(2)
+    static = {"partitions": 2, "group_instance_id": "one", "session_timeout_ms": 120_000}
+    with WorkerProcess(kafka, names, tmp_path / "log", **static) as worker:
+        worker.wait_until_ready()
+        worker.kill()
+    with WorkerProcess(kafka, names, tmp_path / "log", **static) as worker:
+        worker.wait_until_ready()  # a member that is not static waits for the session of its killed self to end
+        sent = send_valid(kafka, names, 0, 100)
+        worker.wait_until_read(sent)
+        assert worker.stop() == 0
+
+
+def test_a_worker_without_partitions_stands_by_and_is_ready(
+    kafka: str, kafka_topics: MakeTopics, tmp_path: Path
+) -> None:
+    names = kafka_topics(1)
+    with WorkerProcess(kafka, names, tmp_path / "1", partitions=1) as one:
+        one.wait_until_ready()
+        with WorkerProcess(kafka, names, tmp_path / "2", partitions=1) as two:
+            two.wait_until_ready()
+            sent = send_valid(kafka, names, 0, 500)
+            one.wait_for(lambda: one.lag() == 0 and two.lag() == 0, "no lag")
+            worker = one if one.metrics()["boostwatch_assigned_partitions"][(names.likes,)] else two
+            worker.wait_until_read(sent)
+            assert one.stop() == two.stop() == 0

@@ -1,0 +1,121 @@
+"""The parts of the agents that need no broker; the rest is in tests/integration/test_worker.py."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from detectors.actions import Actions
+from detectors.actors import EventNames
+from schemas.columns import Topic
+from schemas.decode import decode_batch
+from streams import agents
+from streams.agents import Completion, misrouted_keys, packed
+from streams.blocks import BlockHeader, unpack
+from streams.commits import Ledger, Partition
+from streams.errors import ProduceFailed
+from streams.fetched import FetchedBatch
+from streams.lifecycle import Lifecycle
+
+FOLLOWS = Partition("follows", 0)
+
+
+def fetched(values: list[bytes | None], keys: list[bytes | None]) -> FetchedBatch:
+    n = len(values)
+    return FetchedBatch(FOLLOWS, values, keys, np.arange(n), np.full(n, 1_000_000), {}, n)
+
+
+def follow(actor: str) -> bytes:
+    event = {"event_id": actor, "ts": 1_000_000, "actor_id": actor, "action": "follow", "target_id": "t"}
+    return json.dumps(event).encode()
+
+
+def misrouted(actors: list[str], keys: list[bytes | None], garbage_at: int | None = None) -> int:
+    values: list[bytes | None] = [follow(actor) for actor in actors]
+    if garbage_at is not None:
+        values.insert(garbage_at, b"{")
+        keys.insert(garbage_at, b"whatever")
+    batch = fetched(values, keys)
+    return misrouted_keys(batch, decode_batch(Topic.FOLLOWS, values, batch.timestamps)[0])
+
+
+def test_a_key_that_is_not_the_actor_is_counted() -> None:
+    assert misrouted(["a", "ü", "c"], [b"a", "ü".encode(), b"c"]) == 0
+    assert misrouted(["a", "b", "c"], [b"a", None, b"b"]) == 2
+
+
+def test_refused_records_do_not_shift_the_keys() -> None:
+    assert misrouted(["a", "b"], [b"a", b"b"], garbage_at=1) == 0
+    assert misrouted(["a", "b"], [b"b", b"b"], garbage_at=0) == 1
+
+
+def some_actions(n: int) -> Actions:
+    values: list[bytes | None] = [follow(f"actor {i}") for i in range(n)]
+    events, _ = decode_batch(Topic.FOLLOWS, values, None)
+    return Actions(
+        ts=events.ts,
+        watermark=events.ts - 120_000,
+        verb=events.verb,
+        subject=events.subject,
+        actor=events.actor,
+        owner=events.owner,
+        item=events.item,
+        position=events.position,
+        device=events.device.astype(np.uint32),
+        mark=np.zeros(n, np.int8),
+        traits=np.zeros(n, np.uint16),
+        names=EventNames(events),
+    )
+
+
+def test_blocks_are_cut_to_their_size_and_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agents, "BLOCK_BYTES_MAX", 2_000)
+    actions = some_actions(1_000)
+    values = packed(actions, np.arange(1_000), BlockHeader(*FOLLOWS, 0, 999, 0))
+    blocks = [unpack(value) for value in values]
+    assert len(blocks) > 2
+    assert max(map(len, values)) <= 2_000
+    assert np.concatenate([block.offsets for block in blocks]).tolist() == list(range(1_000))
+    assert np.concatenate([block.actions.actor for block in blocks]).tolist() == actions.actor.tolist()
+
+
+def finished_after(*sent: Any) -> tuple[dict[Partition, int], BaseException | None]:
+    async def finish() -> tuple[dict[Partition, int], BaseException | None]:
+        ledger, lifecycle = Ledger(10, 10), Lifecycle()
+        batch = fetched([b""], [None])
+        batch.ticket = ledger.open(FOLLOWS, 0, 1, 1)
+        assert ledger.start(batch.ticket)
+        Completion(ledger, lifecycle).finish_after(batch, [one() for one in sent])
+        for _ in range(10):
+            await asyncio.sleep(0)
+        return ledger.committable(), lifecycle.failure
+
+    return asyncio.run(finish())
+
+
+async def acknowledged() -> None:
+    await asyncio.sleep(0)
+
+
+async def refused() -> None:
+    raise ProduceFailed("refused")
+
+
+async def pending() -> None:
+    await asyncio.Event().wait()
+
+
+def test_a_batch_is_done_when_all_that_came_of_it_is_acknowledged() -> None:
+    assert finished_after() == ({FOLLOWS: 1}, None)
+    assert finished_after(acknowledged, acknowledged) == ({FOLLOWS: 1}, None)
+    assert finished_after(acknowledged, pending) == ({}, None)
+
+
+def test_a_batch_whose_record_was_refused_is_never_done_and_stops_the_worker() -> None:
+    committable, failure = finished_after(acknowledged, refused)
+    assert committable == {}
+    assert isinstance(failure, ProduceFailed)
