@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import asyncio
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from schemas.flags import Evidence, Kind, Severity, Share, Status, encode_flag
+from streams.metrics import Metrics
+from streams.recent import RecentFlags
+from streams.server import Server, Views
+from tests.conftest import lacking
+from tests.integration.browser import Page, chromium
+from tests.streams.flags import flag
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator
+    from pathlib import Path
+
+EVIL = '<img src=x onerror="window.hurt=1"><script>window.hurt=1</script>\u202e\x07'
+
+
+class Served:
+    """The worker's own server with flags and metrics given by hand."""
+
+    def __init__(self) -> None:
+        self.metrics = Metrics(["likes", "follows", "searches"])
+        self.recent = RecentFlags()
+        views = Views(lambda: (True, "ok"), lambda: (True, "ok"), self.metrics.render, dict, self.recent)
+        self.server = Server("127.0.0.1", 0, views)
+        self.server.start()
+        self.url = f"http://127.0.0.1:{self.server.port}/"
+
+    def add(self, **more: Any) -> None:
+        self.recent.add(encode_flag(flag(**more)))
+
+
+@pytest.fixture
+def served() -> Iterator[Served]:
+    made = Served()
+    yield made
+    made.server.stop()
+
+
+@pytest.fixture
+def look(served: Served, tmp_path: Path) -> Callable[[Callable[[Page], Coroutine[Any, Any, None]]], None]:
+    """Open the page, run what is given on it, and demand that it never complained or asked anybody else."""
+    command = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if command is None:
+        lacking("there is no chromium to look at the page with")
+
+    def run(script: Callable[[Page], Coroutine[Any, Any, None]]) -> None:
+        async def visit() -> None:
+            async with chromium(command, tmp_path / "profile", served.url) as page:
+                await page.until("document.querySelector('#state')?.dataset.state === 'live'")
+                await script(page)
+                assert page.complaints == []
+                assert all(url.startswith((served.url, "data:")) for url in page.requested), page.requested
+
+        asyncio.run(visit())
+
+    return run
+
+
+def test_flags_appear_as_they_happen_with_what_came_and_what_was_expected(served: Served, look: Any) -> None:
+    groups = {"new_account": Share(0.71, 0.04)}
+    served.add(evidence=Evidence(412, 9.7, 401, ["71% are new accounts"], ["a1"], groups=groups))
+
+    async def script(page: Page) -> None:
+        await page.until("document.querySelectorAll('.card').length === 1")
+        text = await page.ask("document.querySelector('.card').textContent")
+        for told in ("Bought followers", "u81", "412", "9.7", "71% are new accounts", "new account", "401 accounts"):
+            assert told in text
+        widths = await page.ask(
+            "[...document.querySelectorAll('.amount rect.came, .amount rect.usual')].map(r => +r.getAttribute('width'))"
+        )
+        assert widths[0] == 300
+        assert widths[1] == pytest.approx(300 * 9.7 / 412, rel=0.01)
+        served.add(kind=Kind.LIKE_BOOST, subject="n7", emitted_at=1)
+        await page.until("document.querySelectorAll('.card').length === 2")
+
+    look(script)
+
+
+def test_an_episode_stays_one_card_while_it_grows_and_ends(served: Served, look: Any) -> None:
+    async def script(page: Page) -> None:
+        first = flag(emitted_at=5)
+        for step in range(1, 5):
+            grown = msgspec.structs.replace(
+                first,
+                status=Status.UPDATED,
+                detected_at=first.detected_at + step * 1_000,
+                evidence=msgspec.structs.replace(first.evidence, observed=412 + 10 * step),
+            )
+            served.recent.add(encode_flag(grown))
+        await page.until("document.querySelector('.growth svg') !== null")
+        await page.ask("document.querySelector('details').open = true")
+        served.recent.add(encode_flag(msgspec.structs.replace(first, status=Status.CLOSED)))
+        await page.until("document.querySelector('.status').textContent === 'over'")
+        assert await page.ask("document.querySelectorAll('.card').length") == 1
+        assert await page.ask("document.querySelector('details').open")
+
+    look(script)
+
+
+def test_names_from_outside_are_text_and_nothing_else(served: Served, look: Any) -> None:
+    evidence = Evidence(5, 1.0, 5, [EVIL], [EVIL], author_id=EVIL, note_id=EVIL)
+    served.add(kind=Kind.KEYWORD_RANKING, subject=EVIL, evidence=evidence)
+
+    async def script(page: Page) -> None:
+        await page.until("document.querySelectorAll('.card').length === 1")
+        assert await page.ask("window.hurt === undefined")
+        assert await page.ask("document.querySelectorAll('main img, main script').length") == 0
+        text = await page.ask("document.querySelector('.subject').textContent")
+        assert "<script>" in text
+        assert "\\u{202e}\\u{7}" in text
+
+    look(script)
+
+
+def test_kinds_and_subjects_can_be_chosen_by_keyboard(served: Served, look: Any) -> None:
+    served.add()
+    served.add(kind=Kind.LIKE_BOOST, subject="n7", severity=Severity.LOW)
+    served.add(kind=Kind.LIKE_BOOST, subject="n8", status=Status.CLOSED)
+
+    async def script(page: Page) -> None:
+        shown = "document.querySelectorAll('.card').length"
+        await page.until(f"{shown} === 3")
+        await page.ask(
+            "[...document.querySelectorAll('.kinds button')].find(b => /followers/.test(b.textContent)).focus()"
+        )
+        for kind in ("keyDown", "keyUp"):
+            await page.call("Input.dispatchKeyEvent", type=kind, key=" ", code="Space", text=" ")
+        await page.until(f"{shown} === 2")
+        assert await page.ask("document.activeElement.getAttribute('aria-pressed')") == "false"
+        await page.ask("document.querySelector('#only-open').click()")
+        await page.until(f"{shown} === 1")
+        await page.ask("document.querySelector('#only-open').click(); document.querySelector('button.main').click()")
+        await page.until(f"{shown} === 1")
+
+    look(script)
+
+
+def test_the_list_can_be_held_still(served: Served, look: Any) -> None:
+    served.add()
+
+    async def script(page: Page) -> None:
+        shown = "document.querySelectorAll('.card').length"
+        await page.until(f"{shown} === 1")
+        await page.ask("document.querySelector('#pause').click()")
+        served.add(subject="u82")
+        await page.until("/^1 more/.test(document.querySelector('#held').textContent)")
+        assert await page.ask(shown) == 1
+        await page.ask("document.querySelector('#pause').click()")
+        await page.until(f"{shown} === 2")
+
+    look(script)
+
+
+def test_the_pipeline_is_told_from_the_metrics(served: Served, look: Any) -> None:
+    served.metrics.consumer_lag.labels("likes").set(1280)
+    served.metrics.watermark_lag.labels("follows").set(123)
+    served.metrics.events.labels("likes", "dead_letter").inc(37)
+    served.metrics.detection_latency.observe(1.4)
+
+    async def script(page: Page) -> None:
+        await page.until("document.querySelector('#lag').textContent === '1,280'")
+        assert await page.ask("document.querySelector('#refused').textContent") == "37"
+        assert await page.ask("document.querySelector('#watermark').textContent") == "2 min 3 s"
+        assert await page.ask("document.querySelector('#latency').textContent") == "1.5 s"
+
+    look(script)
