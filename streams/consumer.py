@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from aiokafka import AIOKafkaConsumer
@@ -27,12 +26,13 @@ from faust.types import ConsumerMessage
 
 from streams.commits import Partition
 from streams.errors import BrokerError
-from streams.fetched import FetchedBatch, read_fetch
+from streams.fetched import take_raw
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from streams.commits import Ledger
+    from streams.fetched import FetchedBatch, RawFetch
     from streams.lifecycle import Lifecycle
     from streams.transport import TransportOptions
 
@@ -83,7 +83,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         active_partitions: set[Partition],
         timeout: float | None = None,  # noqa: ASYNC109  # Faust's signature
         max_records: int | None = None,
-    ) -> Mapping[Partition, list[FetchedBatch]]:
+    ) -> Mapping[Partition, RawFetch]:
         if not self.consumer.flow_active:
             return {}
         fetcher = consumer._fetcher
@@ -95,8 +95,12 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
 
     async def _take(
         self, fetcher: Any, active: set[Partition], deadline: float, records_max: int
-    ) -> Mapping[Partition, list[FetchedBatch]]:
-        """Do what aiokafka's `Fetcher.fetched_records` does, without an object per record."""
+    ) -> Mapping[Partition, RawFetch]:
+        """Do what aiokafka's `Fetcher.fetched_records` does, without reading the records.
+
+        They are read where they are worked on: two threads that both run Python would wait for the interpreter's
+        lock, milliseconds each time that one of them lets go of it.
+        """
         while True:
             if fetcher._subscriptions.reassignment_in_progress:
                 await fetcher._subscriptions.wait_for_assignment()
@@ -111,11 +115,9 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
                 return {}
             waiter.result()
 
-    def _take_ready(
-        self, fetcher: Any, active: set[Partition], records_max: int
-    ) -> dict[Partition, list[FetchedBatch]]:
+    def _take_ready(self, fetcher: Any, active: set[Partition], records_max: int) -> dict[Partition, RawFetch]:
         """Take what has arrived, partition by partition, until there are `records_max` records."""
-        taken: dict[Partition, list[FetchedBatch]] = {}
+        taken: dict[Partition, RawFetch] = {}
         count = 0
         for tp in list(fetcher._records):
             if tp not in active:
@@ -126,14 +128,14 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             if not isinstance(fetched, FetchResult):
                 fetched.check_raise()
             source = Partition(tp.topic, tp.partition)
-            batches = read_fetch(fetched, source, records_max, check_crcs=self.consumer.options.check_crcs)
+            raw = take_raw(fetched, source, records_max)
             if fetched.has_more():
                 fetcher._records[tp] = fetched  # at the end: the other partitions have their turn
             else:
                 fetcher._notify(fetcher._wait_consume_future)
-            if batches:
-                taken[source] = batches
-            count += sum(map(len, batches))
+            if raw is not None:
+                taken[source] = raw
+                count += raw.offset_next - raw.offset_first
             if count >= records_max:
                 break
         return taken
@@ -200,9 +202,11 @@ class BatchConsumer(driver.Consumer):
                 if self.ledger.crowded:
                     await self.ledger.wait_changed(POLL_S)
                     continue
-                batches, _ = await self._wait_next_records(POLL_S)
-                if batches and not self.should_stop:
-                    await self._hand_over(batches, self.app.consumer_generation_id)
+                taken, _ = await self._wait_next_records(POLL_S)
+                generation = self.app.consumer_generation_id
+                for raw in (taken or {}).values():
+                    if not await self._hand_over(raw, generation):
+                        break
         except asyncio.CancelledError:
             if not self.app.should_stop:
                 raise
@@ -221,20 +225,23 @@ class BatchConsumer(driver.Consumer):
         # What waits in a full partition is already here, so look again soon.
         return await self._thread.getmany(free, timeout if len(free) == len(active) else FULL_POLL_S)
 
-    async def _hand_over(self, batches: Mapping[Partition, list[FetchedBatch]], generation: int) -> None:
-        for batch in _in_turns(batches):
+    async def _hand_over(self, raw: RawFetch, generation: int) -> bool:
+        """Read what was fetched of one partition and give it to its agent; False where it is not to be had any more."""
+        await asyncio.sleep(0)  # reading takes a while: let the loop have its turn
+        for batch in raw.read(self.options.records_max, check_crcs=self.options.check_crcs):
             # Nothing below suspends until the message lies in its agent's queue, so flow cannot stop in between.
-            if not self.flow_active or self.app.consumer_generation_id != generation:
+            if not self.flow_active or self.should_stop or self.app.consumer_generation_id != generation:
                 log.info("fetched batches are dropped on a rebalance; they are fetched again")
-                return
+                return False
             if batch.source not in self._active_partitions:
-                continue
+                break
             batch.ticket = self.ledger.open(batch.source, batch.offset_first, batch.offset_next, batch.size_bytes)
             if not len(batch) and not batch.unreadable:
                 self.ledger.start(batch.ticket)
                 self.ledger.finish(batch.ticket)
                 continue
             await self.callback(self._to_message(batch.source, batch))
+        return True
 
     def _to_message(self, tp: Any, record: FetchedBatch) -> ConsumerMessage:
         return ConsumerMessage(
@@ -299,9 +306,3 @@ class BatchConsumer(driver.Consumer):
             raise
         offsets = {Partition(tp.topic, tp.partition): offset for tp, offset in committed.items()}
         self.app.observer.on_assigned(offsets, self.ledger.resume(offsets))
-
-
-def _in_turns(batches: Mapping[Partition, list[FetchedBatch]]) -> Iterator[FetchedBatch]:
-    """Go round the partitions, so that none waits for the whole of another."""
-    for turn in zip_longest(*batches.values()):
-        yield from (batch for batch in turn if batch is not None)

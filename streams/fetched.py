@@ -63,22 +63,43 @@ class FetchedBatch:
         return int(self.offsets[0]) if len(self.offsets) else self.offset_next - self.unreadable
 
 
-def read_fetch(result: FetchResult, source: Partition, records_max: int, *, check_crcs: bool) -> list[FetchedBatch]:
-    """Take whole record batches out of one fetch result until there are `records_max` records, and move its position.
+@dataclass(frozen=True, slots=True)
+class RawFetch:
+    """Record batches of one partition as they came, not yet decompressed: `offset_first` to before `offset_next`."""
 
-    Returns them as batches of at most `records_max`; `result.has_more()` says whether some are left, still
-    compressed. Raises CorruptRecordException where a checksum does not match; the position is left where it was.
+    source: Partition
+    record_batches: list[Any]  # aiokafka's DefaultRecordBatch
+    offset_first: int
+    offset_next: int
+
+    def read(self, records_max: int, *, check_crcs: bool) -> list[FetchedBatch]:
+        """Decompress and read them, as batches of at most `records_max` records.
+
+        Raises CorruptRecordException where a checksum does not match.
+        """
+        runs = _read(self.record_batches, self.offset_first, self.source, check_crcs=check_crcs)
+        return [batch for run in runs for batch in run.batches(self.source, records_max)]
+
+
+def take_raw(result: FetchResult, source: Partition, records_max: int) -> RawFetch | None:
+    """Take record batches out of one fetch result until they hold about `records_max`, and move its position.
+
+    Only their headers are looked at. None where the result is of an assignment or a position that is past;
+    `result.has_more()` says whether some are left.
     """
     if not result.check_assignment(source) or not result.has_more():
-        return []
+        return None
     unread = result._partition_records
-    offset_first = unread.next_fetch_offset
-    runs, offset_next = _read(unread._records, offset_first, source, records_max, check_crcs=check_crcs)
+    offset_first = offset_next = unread.next_fetch_offset
+    record_batches: list[Any] = []
+    while unread._records.has_next() and offset_next - offset_first < records_max:
+        record_batches.append(unread._records.next_batch())
+        offset_next = max(offset_next, record_batches[-1].next_offset)
     unread.next_fetch_offset = offset_next
     result._update_position()
     if not unread._records.has_next():
         result._partition_records = None
-    return [batch for run in runs for batch in run.batches(source, records_max)]
+    return RawFetch(source, record_batches, offset_first, offset_next)
 
 
 @dataclass(slots=True)
@@ -132,14 +153,10 @@ class _Run:
             )
 
 
-def _read(
-    memory: Any, offset_first: int, source: Partition, records_max: int, *, check_crcs: bool
-) -> tuple[list[_Run], int]:
-    """Return what was read, and the offset that follows."""
+def _read(record_batches: list[Any], offset_first: int, source: Partition, *, check_crcs: bool) -> list[_Run]:
     run, offset_next = _Run(), offset_first
     runs = [run]
-    while memory.has_next() and sum(len(some.values) for some in runs) < records_max:
-        batch = memory.next_batch()
+    for batch in record_batches:
         if check_crcs and not batch.validate_crc():
             raise CorruptRecordException(
                 f"{source.topic}/{source.partition}: records from offset {offset_next} do not match their checksum; "
@@ -165,4 +182,4 @@ def _read(
             run = _Run()
             runs.append(run)
         offset_next = following
-    return [some for some in runs if some.offset_next > offset_first], offset_next
+    return [some for some in runs if some.offset_next > offset_first]

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.commits import Partition
-from streams.fetched import FetchedBatch, read_fetch
+from streams.fetched import FetchedBatch, take_raw
 
 LIKES = Partition("likes", 2)
 CONTROL, LOG_APPEND_TIME = 0x20, 0x08
@@ -76,7 +76,9 @@ def read(log: Log, offset: int = 0, records_max: int = 1_000, *, check_crcs: boo
     result, assigned = fetch(log, offset)
     batches = []
     while result.has_more():
-        batches += read_fetch(result, LIKES, records_max, check_crcs=check_crcs)
+        raw = take_raw(result, LIKES, records_max)
+        assert raw is not None
+        batches += raw.read(records_max, check_crcs=check_crcs)
     assert assigned.position == (batches[-1].offset_next if batches else offset)
     return batches
 
