@@ -37,11 +37,14 @@ HISTORY_EVENTS = 100_000
 """Sent before the live part, so that there is something usual to differ from: some seconds of work each for the
 simulator and the worker."""
 
+PARTITIONS = 4
+"""Enough to share the load out and for the embedded broker to hold all of it; each costs the one worker a little."""
+
 READY_S = 240.0
 """For the worker to start. On a machine that never ran it, a minute of that goes into compiling its loops."""
 
-DRAIN_S = 60.0
-"""For the worker to work off what was sent, once no more comes."""
+STUCK_S = 60.0
+"""Without a further event read, while there are some: then the pipeline has failed."""
 
 END_S = 45.0
 """For a process to end in order."""
@@ -51,6 +54,9 @@ LOOK_S = 1.0
 
 POLL_MS = 100
 
+LAST_LOOKS = 5
+"""At the flags topic once the worker has ended: half a second for the last of them to come."""
+
 
 def run(settings: Settings, seconds: int, seed: int) -> int:
     """Run the demo and return 0. Raises DemoFailed where a part of it did not do its work."""
@@ -58,14 +64,15 @@ def run(settings: Settings, seconds: int, seed: int) -> int:
         signal.signal(name, signal.default_int_handler)
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="boostwatch-demo-")))
-        topics = {topic.name: topic.partitions for topic in planned_topics(settings)}
-        broker = stack.enter_context(EmbeddedBroker(topics))
-        demo = Demo(_own(settings, broker.bootstrap), directory, stack)
+        broker = stack.enter_context(EmbeddedBroker())
+        own = _own(settings, broker.bootstrap)
+        for topic in planned_topics(own):
+            broker.create_topic(topic.name, topic.partitions)
+        demo = Demo(own, directory, stack)
         demo.start(seconds, seed)
         with contextlib.suppress(KeyboardInterrupt):
-            demo.follow(seconds)
-        # A second Ctrl-C ends it without a summary.
-        demo.finish()
+            demo.follow()
+        demo.finish()  # a second Ctrl-C ends it without a summary
         demo.summary()
     return 0
 
@@ -82,7 +89,11 @@ class Demo:
         assign(self._consumer, settings.topic_flags, "beginning", settings.bootstrap)
         self._flags: list[Flag] = []
         self._started = time.monotonic()
-        self._read = 0
+        self._look_at = 0.0
+        self._patience = self._started + READY_S
+        self._ready = False
+        self._read = 0  # events, by the worker's own metrics
+        self._said = 0  # lines of the traffic's output that were passed on
 
     def start(self, seconds: int, seed: int) -> None:
         """Start the worker and the traffic."""
@@ -93,45 +104,30 @@ class Demo:
         self._traffic = self._child("simulate", *traffic)
         self._tell(f"  the page: {self._url}/  (Ctrl-C ends the demo)")
 
-    def follow(self, seconds: int) -> None:
-        """Show flags until the traffic ends by itself."""
-        ready = False
-        said = 0
-        due = 0.0
+    def follow(self) -> None:
+        """Show flags until the traffic ends by itself and the worker has worked off what was sent.
+
+        Raises DemoFailed where either ends otherwise, or the worker is stuck.
+        """
         while self._traffic.code is None:
             self._look()
-            self._check(self._worker)
-            lines = self._traffic.lines()
-            for line in lines[said:]:
-                self._tell(f"  {self._age()}: {line}")
-            said = len(lines)
-            if not ready and time.monotonic() >= due:
-                due = time.monotonic() + LOOK_S
-                ready = self._ready()
-                if ready:
-                    self._tell(f"  {self._age()}: the worker is ready")
-                elif time.monotonic() - self._started > READY_S + seconds:
-                    raise DemoFailed(f"the worker was not ready within {READY_S:.0f} s:\n{self._worker.tail()}")
         self._check(self._traffic, over=True)
+        while self._read < self._sent():
+            self._look()
+            if time.monotonic() > self._patience:
+                raise DemoFailed(
+                    f"{self._sent():,} events were sent, the worker read {self._read:,} of them and then no more:\n"
+                    f"{self._worker.tail()}"
+                )
 
     def finish(self) -> None:
-        """Let the worker work off what was sent, then end it in order. Raises DemoFailed where it cannot."""
-        interrupted = self._traffic.code is None
+        """End the traffic if it still goes on, and the worker in order. Raises DemoFailed where it cannot."""
         self._traffic.end(END_S)
-        sent = self._sent()
-        end = time.monotonic() + (0.0 if interrupted else DRAIN_S)
-        while self._events_read() < sent and time.monotonic() < end:
-            self._look()
-            self._check(self._worker)
         code = self._worker.end(END_S)
-        for _ in range(5):
-            self._look()
-        if interrupted:
-            return
-        if code != 0:
+        for _ in range(LAST_LOOKS):
+            self._show_flags()
+        if code != 0 and self._ready:
             raise DemoFailed(f"the worker ended with exit code {code}:\n{self._worker.tail()}")
-        if self._read < sent:
-            raise DemoFailed(f"{sent:,} events were sent and the worker read only {self._read:,} of them")
 
     def summary(self) -> None:
         """Compare what was flagged with what was done."""
@@ -147,6 +143,27 @@ class Demo:
         return child
 
     def _look(self) -> None:
+        """Show what has come, and now and then look how far the worker is."""
+        self._show_flags()
+        self._check(self._worker)
+        lines = self._traffic.lines()
+        for line in lines[self._said :]:
+            self._tell(f"  {self._age()}: {line}")
+        self._said = len(lines)
+        now = time.monotonic()
+        if now < self._look_at:
+            return
+        self._look_at = now + LOOK_S
+        if not self._ready and self._get("/ready") is not None:
+            self._ready = True
+            self._patience = now + STUCK_S
+            self._tell(f"  {self._age()}: the worker is ready")
+        read = self._read
+        self._read = self._events_read()
+        if self._read > read:
+            self._patience = now + STUCK_S
+
+    def _show_flags(self) -> None:
         for records in self._consumer.poll(timeout_ms=POLL_MS).values():
             for record in records:
                 flag = decode_flag(record.value)
@@ -158,19 +175,13 @@ class Demo:
         if child.code is not None and not (over and child.code == 0):
             raise DemoFailed(f"the {child.name} process ended with exit code {child.code}:\n{child.tail()}")
 
-    def _ready(self) -> bool:
-        return self._get("/ready") is not None
-
     def _events_read(self) -> int:
         metrics = self._get("/metrics")
-        if metrics is not None:
-            self._read = sum(
-                int(sample.value)
-                for family in text_string_to_metric_families(metrics)
-                for sample in family.samples
-                if sample.name == "boostwatch_events_total"
-            )
-        return self._read
+        if metrics is None:
+            return self._read
+        families = text_string_to_metric_families(metrics)
+        samples = [sample for family in families for sample in family.samples]
+        return sum(int(sample.value) for sample in samples if sample.name == "boostwatch_events_total")
 
     def _get(self, path: str) -> str | None:
         try:
@@ -195,6 +206,7 @@ def _own(settings: Settings, bootstrap: str) -> Settings:
     """Return the settings of the demo's own processes: those given, at the embedded broker, on a port that is free."""
     changes = {
         "bootstrap": bootstrap,
+        "partitions": settings.partitions if "partitions" in settings.model_fields_set else PARTITIONS,
         "security_protocol": "PLAINTEXT",
         "group_instance_id": None,
         "http_port": _free_port(settings.http_host, settings.http_port),
