@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from streams import clients
 from streams.clients import security_options
-from streams.errors import ConfigurationError
+from streams.errors import ConfigurationError, TopicMissing
 from streams.settings import HOUR_MS
 from streams.topic_plan import TopicNames, TopicPlan, plan
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from streams.settings import Settings
 
 
@@ -61,3 +64,19 @@ def planned_topics(settings: Settings) -> list[TopicPlan]:
         flags_retention_ms=settings.flags_retention_hours * HOUR_MS,
         create_time=settings.timestamps == "CreateTime",
     )
+
+
+def require_topics(settings: Settings, names: Iterable[str]) -> None:
+    """Return if all of these topics are there. Raises TopicMissing, BrokerUnavailable.
+
+    It asks for metadata only, so that it needs no more rights than a producer or a consumer has.
+    """
+    consumer = clients.consumer(settings.bootstrap, options=security_of(settings))
+    try:
+        missing = [name for name in names if not consumer.partitions_for_topic(name)]
+    finally:
+        consumer.close()
+    if missing:
+        raise TopicMissing(
+            f"no topic {', '.join(missing)} at {settings.bootstrap}: `boostwatch topics` creates what is needed"
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -25,10 +26,15 @@ POLL_MS = 200
 
 
 def run(settings: Settings, *, since: Literal["beginning", "now"], kinds: Collection[str], raw: bool) -> None:
-    """Print flags until interrupted. Raises BrokerUnavailable, TopicMissing."""
-    out = Console(highlight=False, soft_wrap=True)
+    """Print flags until interrupted, which is how it ends. Raises BrokerUnavailable, TopicMissing."""
     if not raw and sys.stderr.isatty():
         sys.stderr.write(f"following {settings.topic_flags} at {settings.bootstrap}; Ctrl-C ends it\n")
+    with suppress(KeyboardInterrupt):
+        _print(settings, since, kinds, raw=raw)
+
+
+def _print(settings: Settings, since: Literal["beginning", "now"], kinds: Collection[str], *, raw: bool) -> None:
+    out = Console(highlight=False, soft_wrap=True)
     for value in follow(settings, since=since):
         try:
             flag = decode_flag(value)

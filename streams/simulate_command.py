@@ -100,10 +100,11 @@ def _recorded(given: argparse.Namespace) -> Scenario:
 
 def _to_kafka(settings: Settings, given: argparse.Namespace) -> None:
     from streams.clients import require_broker  # noqa: PLC0415 -- kafka-python is slow to import
-    from streams.connections import security_of  # noqa: PLC0415
+    from streams.connections import require_topics, security_of  # noqa: PLC0415
     from streams.simulator.feed import stream  # noqa: PLC0415
     from streams.simulator.produce import produce  # noqa: PLC0415
 
+    require_topics(settings, settings.input_topics.values())
     seconds, history = given.seconds or LIVE_S, given.history or HISTORY_EVENTS
     # The live part begins when the history should be through: its events are then as old as they look.
     lead_s = min(history / HISTORY_PER_S + LEAD_S, LEAD_S_MAX)
