@@ -1,0 +1,190 @@
+"""The actor stage's loop: one event after the other, from its columns to its outcome and its mark."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from detectors.actions import MARK_SCALE
+from detectors.actor_features import REMOVAL, describe, place_of
+from detectors.actor_rows import age_row, learn, learn_device
+from detectors.actor_traits import traits_of
+from detectors.compiled import compiled, inlined
+from detectors.dedup import REPEATED, TOO_FULL, SeenView, note, seek
+from detectors.hash_index import NO_ROOM, View, find_or_insert
+from detectors.population import GROUPS, count_on, keep_up
+from detectors.watermark import is_late, watermark_after
+from schemas.columns import Verb
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MARK_MAX = 127
+"""A mark is an int8: 7.9 nats either way. One action may not decide alone."""
+
+
+class Outcome(IntEnum):
+    """What became of an event."""
+
+    ACCEPTED = 0
+    DUPLICATE = 1
+    LATE = 2
+
+
+class Need(IntEnum):
+    """Why the loop came back."""
+
+    NOTHING = 0  # it is through
+    ROWS = 1
+    SEEN = 2
+
+
+class EventColumns(NamedTuple):
+    """The columns of a batch of n events that the loop reads (`schemas.columns.Events`)."""
+
+    ts: NDArray[np.int64]
+    arrival: NDArray[np.int64]
+    verb: NDArray[np.uint8]
+    event: NDArray[np.uint64]
+    actor: NDArray[np.uint64]
+    subject: NDArray[np.uint64]
+    owner: NDArray[np.uint64]
+    item: NDArray[np.uint64]
+    position: NDArray[np.uint16]
+    created_at: NDArray[np.int64]
+    device: NDArray[np.uint64]
+    surface: NDArray[np.uint8]
+
+
+class MarkedColumns(NamedTuple):
+    """What the loop writes, an entry an event; mark, traits and features only where accepted."""
+
+    outcome: NDArray[np.uint8]
+    watermark: NDArray[np.int64]
+    mark: NDArray[np.int8]
+    traits: NDArray[np.uint16]
+    features: NDArray[np.float32]  # (n, features) centred, or (0, features) where nobody asked
+
+
+class Times(NamedTuple):
+    """How long things last, ms."""
+
+    lateness_ms: int
+    late_after_ms: int
+    remembered_ms: int
+
+
+def weights_dtype(features: int) -> np.dtype[Any]:
+    """Return the type of the one record that holds a mark model as the loop applies it.
+
+    mark = offset + weights . (features - the population's means), by verb group. "raw" is the loop's scratch.
+    """
+    return np.dtype(
+        [("weights", np.float64, (GROUPS, features)), ("offsets", np.float64, GROUPS), ("raw", np.float64, features)]
+    )
+
+
+@compiled
+def mark_events(
+    arena: View,
+    seen: SeenView,
+    population: NDArray[Any],
+    model: NDArray[Any],
+    times: Times,
+    greatest_ms: NDArray[np.int64],
+    topic: int,
+    events: EventColumns,
+    start: int,
+    out: MarkedColumns,
+) -> tuple[int, int]:
+    """Take events from `start` on; return how far it came and what it needs to go on (`Need`).
+
+    An event is taken whole or not at all, so the caller makes room and calls again with the place returned.
+    `population` and `model` are arrays of one record; `greatest_ms`, shape (topics,), is the greatest accepted
+    `ts` of each topic.
+    """
+    for place in range(start, len(events.ts)):
+        ts, arrival, event = events.ts[place], events.arrival[place], events.event[place]
+        slot = seek(seen, event, arrival, times.remembered_ms)
+        if slot == TOO_FULL:
+            return place, Need.SEEN.value
+        late = is_late(ts, watermark_after(greatest_ms[topic], times.lateness_ms), times.late_after_ms)
+        if slot == REPEATED:
+            out.outcome[place] = Outcome.DUPLICATE.value
+        elif late:
+            note(seen, slot, event, arrival)
+            out.outcome[place] = Outcome.LATE.value
+        else:
+            row, _ = find_or_insert(arena, events.actor[place], ts)
+            if row == NO_ROOM:
+                return place, Need.ROWS.value
+            note(seen, slot, event, arrival)
+            greatest_ms[topic] = max(ts, greatest_ms[topic])
+            group, mark, traits = _mark_event(
+                arena.rows[row], population[0], model[0], ts, events.verb[place], events.subject[place],
+                events.owner[place], events.item[place], int(np.int64(events.position[place])),
+                events.created_at[place], events.device[place], int(np.int64(events.surface[place])),
+            )  # fmt: skip
+            out.mark[place] = mark
+            out.traits[place] = traits
+            if len(out.features) > 0 and group < REMOVAL:
+                out.features[place] = model[0]["raw"]
+        out.watermark[place] = watermark_after(greatest_ms[topic], times.lateness_ms)
+    return len(events.ts), Need.NOTHING.value
+
+
+@inlined
+def _mark_event(
+    row: Any,
+    population: Any,
+    model: Any,
+    ts: int,
+    verb: int,
+    subject: np.uint64,
+    owner: np.uint64,
+    item: np.uint64,
+    position: int,
+    created_ms: int,
+    device: np.uint64,
+    surface: int,
+) -> tuple[int, int, int]:
+    """Judge one accepted action by what was known before it, then learn it. Return its place, mark and traits."""
+    group = place_of(verb, item)
+    if verb in (Verb.FOLLOW, Verb.UNFOLLOW):
+        owner = subject
+    if created_ms >= 0:
+        row["created_s"] = created_ms // 1000
+    elif row["created_s"] > 0:
+        created_ms = int(np.int64(row["created_s"])) * 1000
+    age_row(row, ts)
+    mark, traits = 0, 0
+    if group < REMOVAL:
+        keep_up(population, ts)
+        raw = model["raw"]
+        describe(row, population, group, ts, subject, owner, position, created_ms, surface, device, raw)
+        traits = traits_of(row, group, ts, created_ms, raw)
+        mark = _mark_of(population, model, group)
+    learn(row, ts, group, subject, owner, surface)
+    if device != np.uint64(0) and learn_device(row, device):
+        count_on(population, device)
+    return group, mark, traits
+
+
+@inlined
+def _mark_of(population: Any, model: Any, group: int) -> int:
+    """Return the mark of "raw", which becomes its distance from the population's means, 0 where absent."""
+    raw, own = model["raw"], model["weights"]
+    sums, weights, means = population["sums"], population["weights"], population["means"]
+    nats = model["offsets"][group]
+    for feature in range(len(raw)):
+        value = raw[feature]
+        if np.isnan(value):
+            raw[feature] = 0.0
+            continue
+        sums[group, feature] += value
+        weights[group, feature] += 1.0
+        raw[feature] = value - means[group, feature]
+        nats += own[group, feature] * raw[feature]
+    return int(min(max(np.rint(nats * MARK_SCALE), -MARK_MAX), MARK_MAX))

@@ -1,0 +1,184 @@
+"""The actor stage: events in, marked actions out. One per input partition, whose three topics share its actors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from detectors.actions import Actions
+from detectors.actor_features import FEATURES
+from detectors.actor_kernel import EventColumns, MarkedColumns, Need, Outcome, Times, mark_events
+from detectors.actor_rows import ROW_FIELDS, ROW_VERSION
+from detectors.arena import Arena
+from detectors.dedup import SeenIds
+from detectors.population import Population
+from detectors.watermark import START_MS
+from schemas.columns import Events, Topic
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from detectors.marks import MarkModel
+    from detectors.settings import ActorSettings
+
+__all__ = ["ActorStage", "EventNames", "Marked", "Outcome"]
+
+
+class EventNames:
+    """The strings behind the hashes of a batch of events, looked up only when somebody asks for one."""
+
+    def __init__(self, events: Events) -> None:
+        self._events = events
+
+    def find(self, key: int) -> str | None:
+        """Return the id or query hashed to `key`, or None where the batch has none."""
+        return self._strings.get(key)
+
+    @cached_property
+    def _strings(self) -> dict[int, str]:
+        events = self._events
+        strings: dict[int, str] = {}
+        columns: tuple[tuple[NDArray[np.uint64], Iterable[str | None]], ...] = (
+            (events.actor, events.actor_ids),
+            (events.subject, events.subject_ids),
+            (events.owner, events.owner_ids),
+            (events.item, events.item_ids),
+        )
+        for hashes, names in columns:
+            strings.update((key, name) for key, name in zip(hashes.tolist(), names, strict=True) if name is not None)
+        return strings
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """What became of a batch of n events, m of which were accepted."""
+
+    outcome: NDArray[np.uint8]  # (n,) `Outcome`
+    actions: Actions  # the m accepted ones
+    rows: NDArray[np.int32]  # (m,) the index in the batch of each action
+    watermark: int  # ms, of the topic after the batch
+
+
+class ActorStage:
+    """Deduplicates, keeps the watermarks, remembers actors and marks their actions.
+
+    What it makes of an event depends on the events before it and not on how they were cut into batches.
+    """
+
+    def __init__(self, settings: ActorSettings, marks: MarkModel) -> None:
+        self._times = Times(settings.lateness_ms, settings.late_after_ms, settings.dedup_ms)
+        self._arena = Arena(ROW_FIELDS, settings.actors_max, ROW_VERSION)
+        self._seen = {topic: SeenIds(settings.dedup_ms) for topic in Topic}
+        self._population = Population(marks.usual())
+        self._greatest_ms = np.full(len(Topic), START_MS, np.int64)
+        self._model = marks.fold()
+
+    @property
+    def tracked(self) -> int:
+        """Actors held."""
+        return len(self._arena)
+
+    @property
+    def evicted(self) -> dict[str, int]:
+        """What had to make way since the start: the coldest actors, and event ids before their time."""
+        return {"actors": self._arena.evicted, "event_ids": sum(seen.evicted for seen in self._seen.values())}
+
+    @property
+    def bytes_resident(self) -> int:
+        """Bytes of all state."""
+        seen = sum(ids.bytes_resident for ids in self._seen.values())
+        return self._arena.bytes_resident + seen + self._population.bytes_resident
+
+    def watermark(self, topic: Topic) -> int:
+        """Return the topic's watermark, ms; negative before its first accepted event."""
+        return int(self._greatest_ms[topic]) - self._times.lateness_ms
+
+    def usual(self) -> NDArray[np.float64]:
+        """Return the population's current means of the raw features, shape (groups, features)."""
+        return np.array(self._population.view()["means"][0])
+
+    def use(self, marks: MarkModel) -> None:
+        """Mark with another model from here on, such as one that verdicts have adjusted."""
+        self._model = marks.fold()
+
+    def apply(self, events: Events) -> Marked:
+        """Take a batch of one topic in record order."""
+        return self._apply(events, np.empty((0, FEATURES), np.float32))
+
+    def apply_and_describe(self, events: Events) -> tuple[Marked, NDArray[np.float32]]:
+        """Take a batch, and return also the features that each action was marked by, shape (m, features).
+
+        They are distances from the population's means, 0 where absent or where the verb has no mark.
+        """
+        features = np.zeros((len(events), FEATURES), np.float32)
+        marked = self._apply(events, features)
+        return marked, features[marked.rows]
+
+    def _apply(self, events: Events, features: NDArray[np.float32]) -> Marked:
+        count = len(events)
+        out = MarkedColumns(
+            outcome=np.zeros(count, np.uint8),
+            watermark=np.zeros(count, np.int64),
+            mark=np.zeros(count, np.int8),
+            traits=np.zeros(count, np.uint16),
+            features=features,
+        )
+        columns = EventColumns(*(np.ascontiguousarray(getattr(events, name)) for name in EventColumns._fields))
+        seen, place = self._seen[events.topic], 0
+        while place < count:
+            place, need = mark_events(
+                self._arena.view(), seen.view(), self._population.view(), self._model, self._times,
+                self._greatest_ms, int(events.topic), columns, place, out,
+            )  # fmt: skip
+            if need == Need.ROWS:
+                self._arena.make_room()
+            elif need == Need.SEEN:
+                seen.make_room(int(events.arrival[place]))
+        return Marked(out.outcome, *_accepted(events, out), self.watermark(events.topic))
+
+    def snapshot(self) -> dict[str, bytes]:
+        """Return the whole state by part."""
+        parts = {f"seen.{topic.name.lower()}": ids.snapshot() for topic, ids in self._seen.items()}
+        parts |= {"actors": self._arena.snapshot(), "population": self._population.snapshot()}
+        return parts | {"greatest_ms": self._greatest_ms.tobytes()}
+
+    def restore(self, parts: dict[str, bytes]) -> None:
+        """Go on from a snapshot. The stage must be new, and made with the settings of the one that took it.
+
+        Raises:
+            ValueError: the snapshot is of another version, and in what.
+
+        """
+        self._arena.restore(parts["actors"])
+        self._population.restore(parts["population"])
+        for topic, ids in self._seen.items():
+            ids.restore(parts[f"seen.{topic.name.lower()}"])
+        self._greatest_ms[:] = np.frombuffer(parts["greatest_ms"], np.int64)
+
+
+def _accepted(events: Events, out: MarkedColumns) -> tuple[Actions, NDArray[np.int32]]:
+    """Return the accepted events as actions, and their rows."""
+    rows = np.flatnonzero(out.outcome == Outcome.ACCEPTED).astype(np.int32)
+    # Usually all were accepted: then the columns need no copy.
+    chosen: slice | NDArray[np.int32] = slice(None) if len(rows) == len(events) else rows
+    device = events.device[chosen]
+    actions = Actions(
+        ts=events.ts[chosen],
+        watermark=out.watermark[chosen],
+        verb=events.verb[chosen],
+        subject=events.subject[chosen],
+        actor=events.actor[chosen],
+        owner=events.owner[chosen],
+        item=events.item[chosen],
+        position=events.position[chosen],
+        device=np.maximum(device.astype(np.uint32), device != 0),
+        mark=out.mark[chosen],
+        traits=out.traits[chosen],
+        names=EventNames(events),
+    )
+    return actions, rows
