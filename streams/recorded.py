@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
 from pathlib import Path
@@ -193,6 +194,24 @@ class _Decoded:
         return self.first + (row if self.numbers is None else self.numbers[row])
 
 
+class _Part(Sequence[Any]):
+    """Part of a column of names, without touching the names: most are never asked for."""
+
+    __slots__ = ("_end", "_start", "_whole")
+
+    def __init__(self, whole: Sequence[Any], start: int, end: int) -> None:
+        self._whole, self._start, self._end = whole, start, end
+
+    def __len__(self) -> int:
+        return self._end - self._start
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._whole[self._start : self._end][index]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._whole[self._start : self._end])
+
+
 _COLUMNS = tuple(column.name for column in fields(Events) if column.name != "topic")
 
 
@@ -216,10 +235,10 @@ def _cut(events: Events, start: int, end: int) -> Events:
         events.device[start:end],
         events.ip_prefix[start:end],
         events.surface[start:end],
-        events.actor_ids[start:end],
-        events.subject_ids[start:end],
-        events.owner_ids[start:end],
-        events.item_ids[start:end],
+        _Part(events.actor_ids, start, end),
+        _Part(events.subject_ids, start, end),
+        _Part(events.owner_ids, start, end),
+        _Part(events.item_ids, start, end),
     )
 
 
