@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +18,7 @@ import numpy as np
 from detectors.actions import Actions, partition_of
 from detectors.actors import Outcome
 from schemas.decode import decode_batch
-from streams.blocks import BlockHeader, BlockRefused, pack, unpack
+from streams.blocks import BlockHeader, BlockRefused, pack_all, unpack
 from streams.dead_letters import StreamReason, letter, unreadable
 from streams.publish import all_of
 
@@ -120,14 +121,11 @@ class ActorsAgent:
         # Sorted once and then sliced: a stable order by partition, so each block keeps the order of its source.
         order = np.argsort(partition, kind="stable")
         actions, offsets, partition = actions.take(order), offsets[order], partition[order]
-        starts = np.flatnonzero(np.r_[True, partition[1:] != partition[:-1]])
-        ends = np.r_[starts[1:], len(partition)]
-        blocks: list[tuple[int, bytes]] = []
-        for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
-            header = BlockHeader(*batch.source, batch.offset_first, batch.offset_next - 1, marked.watermark)
-            values = packed(_slice(actions, start, end), offsets[start:end], header)
-            blocks.extend((int(partition[start]), value) for value in values)
-        return blocks
+        starts = np.flatnonzero(np.r_[True, partition[1:] != partition[:-1], True])
+        header = BlockHeader(*batch.source, batch.offset_first, batch.offset_next - 1, marked.watermark)
+        numbers = partition[starts[:-1]].tolist()
+        cut = cut_to_size(pack_all(actions, offsets, starts, header), actions, offsets, starts, header)
+        return [(number, value) for number, values in zip(numbers, cut, strict=True) for value in values]
 
     def _count(self, batch: FetchedBatch, events: Events, marked: Marked, letters: Sequence[Letter]) -> None:
         topic = batch.source.topic
@@ -194,17 +192,24 @@ class SubjectsAgent:
         return stage.apply(_slice(block.actions, new, len(block.offsets)) if new else block.actions, header.source)
 
 
-def packed(actions: Actions, offsets: NDArray[np.int64], header: BlockHeader) -> list[bytes]:
-    """Pack rows into as few blocks as their size allows, in order."""
-    value = pack(actions, offsets, header)
-    if len(value) <= BLOCK_BYTES_MAX or len(actions) == 1:
-        return [value]
-    half = len(actions) // 2
-    # An event makes one action, so a cut between rows is also one between offsets.
+def cut_to_size(
+    values: list[bytes], actions: Actions, offsets: NDArray[np.int64], starts: NDArray[np.int64], header: BlockHeader
+) -> list[list[bytes]]:
+    """Return for each block itself, or where it is too large some that together hold its rows, in order."""
     return [
-        *packed(_slice(actions, 0, half), offsets[:half], header),
-        *packed(_slice(actions, half, len(actions)), offsets[half:], header),
+        [value] if len(value) <= BLOCK_BYTES_MAX else _halves(_slice(actions, start, end), offsets[start:end], header)
+        for value, (start, end) in zip(values, pairwise(starts.tolist()), strict=True)
     ]
+
+
+def _halves(actions: Actions, offsets: NDArray[np.int64], header: BlockHeader) -> list[bytes]:
+    # An event makes one action, so a cut between rows is also one between offsets.
+    n = len(actions)
+    starts = np.array([0, n // 2, n]) if n > 1 else np.array([0, n])
+    values = pack_all(actions, offsets, starts, header)
+    if n == 1:
+        return values
+    return [value for some in cut_to_size(values, actions, offsets, starts, header) for value in some]
 
 
 def misrouted_keys(batch: FetchedBatch, events: Events) -> int:

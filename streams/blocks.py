@@ -10,6 +10,7 @@ A record that is not such a block, of this version and undamaged, is refused wit
 
 from __future__ import annotations
 
+import secrets
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,9 +20,28 @@ import numpy as np
 from xxhash import xxh3_64_intdigest
 
 from detectors.actions import Actions
-from schemas.columns import Verb
-from streams.block_columns import ColumnError, read_columns, write_columns
-from streams.block_names import NameTable
+from schemas.columns import ABSENT, Verb
+from streams.block_kernels import (
+    ACTOR,
+    COLUMNS,
+    DEVICE,
+    ITEM,
+    KEYED,
+    MARK,
+    OFFSET,
+    OWNER,
+    POSITION,
+    ROW_BYTES_MAX,
+    SUBJECT,
+    TABLE_BYTES,
+    TRAITS,
+    TS,
+    VERB,
+    WATERMARK,
+    read_columns,
+    write_blocks,
+)
+from streams.block_names import NameTable, write_names
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,6 +57,8 @@ sample actors; naming every organic actor would double a block."""
 
 _IDLE = 1
 _PREFIX = struct.Struct("<4sBBHIIIIqqqQ")
+_CHECKSUM = struct.Struct("<Q")
+_SEED = np.uint64(secrets.randbits(64))
 _LZ4_WORST = 255
 """lz4 cannot shrink by more than this, so a larger claim is a lie and is not allocated."""
 
@@ -87,8 +109,43 @@ class Block:
 
 def pack(actions: Actions, offsets: NDArray[np.int64], header: BlockHeader) -> bytes:
     """Pack n actions and their source offsets, shape (n,), into the value of one record."""
-    columns, names = _to_columns(actions, offsets)
-    raw = write_columns(columns) + names.to_bytes()
+    return pack_all(actions, offsets, np.array([0, len(actions)]), header)[0]
+
+
+def pack_all(
+    actions: Actions, offsets: NDArray[np.int64], starts: NDArray[np.int64], header: BlockHeader
+) -> list[bytes]:
+    """Pack runs of rows into a block each, all with the same header: block b has rows `starts[b]` to `starts[b + 1]`.
+
+    `starts` begins with 0 and ends with n. One call for all blocks of a batch: most of what a small block costs is
+    paid once.
+    """
+    n, blocks = len(actions), len(starts) - 1
+    matrix = _to_matrix(actions, offsets)
+    bits = max(3, int(2 * (KEYED + 1) * (n + 1)).bit_length())
+    keys = np.empty((KEYED + 1) * n, np.uint64)
+    out = np.empty(blocks * TABLE_BYTES + n * ROW_BYTES_MAX, np.uint8)
+    ends = np.zeros((blocks, 2), np.int64)
+    slots, key_slots = np.full(1 << bits, -1, np.int32), np.empty(len(keys), np.int32)
+    write_blocks(matrix, starts, NAMED_MARK_MIN, _SEED, np.uint64(64 - bits), slots, keys, key_slots, out, ends)
+    find = actions.names.find
+    names = [find(key) if key != ABSENT else None for key in keys[: ends[-1, 1]].tolist()] if blocks else []
+    values: list[bytes] = []
+    at = key_at = 0
+    rows = np.diff(starts).tolist()
+    for count, (end, key_end) in zip(rows, ends.tolist(), strict=True):
+        raw = out[at:end].tobytes() + write_names(keys[key_at:key_end], names[key_at:key_end])
+        values.append(_seal(raw, count, key_end - key_at, header))
+        at, key_at = end, key_end
+    return values
+
+
+def pack_watermark(header: BlockHeader) -> bytes:
+    """Pack a block without rows."""
+    return pack(_NO_ACTIONS, np.empty(0, np.int64), header)
+
+
+def _seal(raw: bytes, rows: int, names: int, header: BlockHeader) -> bytes:
     payload: bytes = lz4.block.compress(raw, store_size=False)
     topic = header.topic.encode()
     prefix = _PREFIX.pack(
@@ -97,8 +154,8 @@ def pack(actions: Actions, offsets: NDArray[np.int64], header: BlockHeader) -> b
         _IDLE if header.idle else 0,
         len(topic),
         header.partition,
-        len(actions),
-        len(names),
+        rows,
+        names,
         len(raw),
         header.offset_first,
         header.offset_last,
@@ -106,12 +163,7 @@ def pack(actions: Actions, offsets: NDArray[np.int64], header: BlockHeader) -> b
         0,
     )
     body = topic + payload
-    return prefix[:-8] + struct.pack("<Q", _checksum(prefix, body)) + body
-
-
-def pack_watermark(header: BlockHeader) -> bytes:
-    """Pack a block without rows."""
-    return pack(_NO_ACTIONS, np.empty(0, np.int64), header)
+    return prefix[:-8] + _CHECKSUM.pack(_checksum(prefix, body)) + body
 
 
 def unpack(value: bytes | None) -> Block:
@@ -129,10 +181,14 @@ def unpack(value: bytes | None) -> Block:
     try:
         header = BlockHeader(body[:topic_bytes].decode(), partition, first, last, watermark, bool(flags & _IDLE))
         raw = _decompress(body[topic_bytes:], raw_bytes)
-        columns, used = read_columns(raw, rows)
-        table = NameTable.from_bytes(memoryview(raw)[used:], names)
-        return Block(header, columns["offset"], _to_actions(columns, table))
-    except (ColumnError, UnicodeDecodeError, IndexError) as error:
+        if rows > raw_bytes * _LZ4_WORST:
+            raise ValueError(f"{rows} rows cannot be in {raw_bytes} bytes")  # noqa: TRY301
+        matrix = np.empty((COLUMNS, rows), np.int64)
+        used = read_columns(np.frombuffer(raw, np.uint8), rows, names, _VERB_MAX, matrix)
+        if used < 0:
+            raise ValueError(f"its columns are not {rows} rows")  # noqa: TRY301
+        return Block(header, matrix[OFFSET], _to_actions(matrix, NameTable(memoryview(raw)[used:], names)))
+    except ValueError as error:
         raise BlockRefused(f"block of {len(value)} bytes does not add up: {error}") from None
 
 
@@ -142,58 +198,47 @@ def _checksum(prefix: bytes, body: bytes) -> int:
 
 def _decompress(payload: bytes, raw_bytes: int) -> bytearray:
     if raw_bytes > RAW_BYTES_MAX or raw_bytes > _LZ4_WORST * max(len(payload), 1):
-        raise ColumnError(f"{raw_bytes} bytes cannot come out of {len(payload)}")
+        raise ValueError(f"{raw_bytes} bytes cannot come out of {len(payload)}")
     try:
-        # A bytearray makes writable arrays, so compiled stages see one kind of array from every caller.
         raw: bytearray = lz4.block.decompress(payload, uncompressed_size=raw_bytes, return_bytearray=True)
     except lz4.block.LZ4BlockError as error:
-        raise ColumnError(str(error)) from None
+        raise ValueError(str(error)) from None
     if len(raw) != raw_bytes:
-        raise ColumnError(f"{len(raw)} bytes came out where {raw_bytes} were told")
+        raise ValueError(f"{len(raw)} bytes came out where {raw_bytes} were told")
     return raw
 
 
-def _to_columns(actions: Actions, offsets: NDArray[np.int64]) -> tuple[dict[str, NDArray[np.generic]], NameTable]:
-    suspects = actions.actor[actions.mark >= NAMED_MARK_MIN]
-    n = len(actions)
-    keys, inverse = np.unique(
-        np.concatenate([actions.subject, actions.owner, actions.item, suspects]), return_inverse=True
-    )
-    index = inverse.astype(np.uint32)
-    columns: dict[str, NDArray[np.generic]] = {
-        "offset": offsets,
-        "ts": actions.ts,
-        "watermark": actions.watermark,
-        "actor": actions.actor,
-        "subject": index[:n],
-        "owner": index[n : 2 * n],
-        "item": index[2 * n : 3 * n],
-        "position": actions.position,
-        "device": actions.device,
-        "traits": actions.traits,
-        "mark": actions.mark,
-        "verb": actions.verb,
-    }
-    return columns, NameTable.of(keys, list(map(actions.names.find, keys.tolist())))
+def _to_matrix(actions: Actions, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+    matrix = np.empty((COLUMNS, len(actions)), np.int64)
+    matrix[SUBJECT] = actions.subject.view(np.int64)
+    matrix[OWNER] = actions.owner.view(np.int64)
+    matrix[ITEM] = actions.item.view(np.int64)
+    matrix[ACTOR] = actions.actor.view(np.int64)
+    matrix[OFFSET] = offsets
+    matrix[TS] = actions.ts
+    matrix[WATERMARK] = actions.watermark
+    matrix[POSITION] = actions.position
+    matrix[DEVICE] = actions.device
+    matrix[TRAITS] = actions.traits
+    matrix[MARK] = actions.mark
+    matrix[VERB] = actions.verb
+    return matrix
 
 
-def _to_actions(columns: dict[str, NDArray[np.int64]], table: NameTable) -> Actions:
+def _to_actions(matrix: NDArray[np.int64], table: NameTable) -> Actions:
     keys = table.keys
-    verb = columns["verb"].astype(np.uint8)
-    if len(verb) and int(verb.max()) > _VERB_MAX:
-        raise ColumnError(f"verb {int(verb.max())} is not known")
     return Actions(
-        ts=columns["ts"],
-        watermark=columns["watermark"],
-        verb=verb,
-        subject=keys[columns["subject"]],
-        actor=columns["actor"].view(np.uint64),
-        owner=keys[columns["owner"]],
-        item=keys[columns["item"]],
-        position=columns["position"].astype(np.uint16),
-        device=columns["device"].astype(np.uint32),
-        mark=columns["mark"].astype(np.int8),
-        traits=columns["traits"].astype(np.uint16),
+        ts=matrix[TS],
+        watermark=matrix[WATERMARK],
+        verb=matrix[VERB].astype(np.uint8),
+        subject=keys[matrix[SUBJECT]],
+        actor=matrix[ACTOR].view(np.uint64),
+        owner=keys[matrix[OWNER]],
+        item=keys[matrix[ITEM]],
+        position=matrix[POSITION].astype(np.uint16),
+        device=matrix[DEVICE].astype(np.uint32),
+        mark=matrix[MARK].astype(np.int8),
+        traits=matrix[TRAITS].astype(np.uint16),
         names=table,
     )
 
@@ -210,5 +255,5 @@ _NO_ACTIONS = Actions(
     device=np.empty(0, np.uint32),
     mark=np.empty(0, np.int8),
     traits=np.empty(0, np.uint16),
-    names=NameTable.of(np.empty(0, np.uint64), []),
+    names=NameTable(memoryview(bytes(4)), 0),
 )

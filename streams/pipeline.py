@@ -6,6 +6,8 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from detectors.actors import ActorStage
 from detectors.calibration import Thresholds, read_thresholds
 from detectors.marks import MarkModel
@@ -14,6 +16,7 @@ from detectors.subjects import SubjectStage
 from schemas.columns import Topic
 from schemas.decode import decode_batch
 from schemas.flags import Mode
+from streams.blocks import BlockHeader, pack, unpack
 
 if TYPE_CHECKING:
     from streams.settings import Settings
@@ -58,7 +61,9 @@ def warm_up(settings: Settings) -> None:
     actors, subjects = build_actor_stage(settings), build_subject_stage(settings)
     for topic, value in _WARM_UP.items():
         events, _ = decode_batch(topic, [value], None)
-        subjects.apply(actors.apply(events).actions, topic.name)
+        actions = actors.apply(events).actions
+        block = unpack(pack(actions, np.zeros(len(actions), np.int64), BlockHeader(topic.name, 0, 0, 0, 0)))
+        subjects.apply(block.actions, topic.name)
 
 
 def _shipped(name: str) -> bytes:

@@ -14,8 +14,8 @@ from detectors.actors import EventNames
 from schemas.columns import Topic
 from schemas.decode import decode_batch
 from streams import agents
-from streams.agents import Completion, misrouted_keys, packed
-from streams.blocks import BlockHeader, unpack
+from streams.agents import Completion, cut_to_size, misrouted_keys
+from streams.blocks import BlockHeader, pack_all, unpack
 from streams.commits import Ledger, Partition
 from streams.errors import ProduceFailed
 from streams.fetched import FetchedBatch
@@ -75,9 +75,11 @@ def some_actions(n: int) -> Actions:
 def test_blocks_are_cut_to_their_size_and_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agents, "BLOCK_BYTES_MAX", 2_000)
     actions = some_actions(1_000)
-    values = packed(actions, np.arange(1_000), BlockHeader(*FOLLOWS, 0, 999, 0))
+    offsets, starts, header = np.arange(1_000), np.array([0, 10, 1_000]), BlockHeader(*FOLLOWS, 0, 999, 0)
+    small, large = cut_to_size(pack_all(actions, offsets, starts, header), actions, offsets, starts, header)
+    assert (len(small), len(large) > 2) == (1, True)
+    values = small + large
     blocks = [unpack(value) for value in values]
-    assert len(blocks) > 2
     assert max(map(len, values)) <= 2_000
     assert np.concatenate([block.offsets for block in blocks]).tolist() == list(range(1_000))
     assert np.concatenate([block.actions.actor for block in blocks]).tolist() == actions.actor.tolist()
