@@ -12,7 +12,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-from detectors.subject_rows import BINS, TRAITS
+from detectors.mixes import Mix
+from detectors.subject_rows import BINS, BOUGHT, COMPONENTS, TEMPOS, TRAITS
 from schemas.flags import Kind
 
 TIERS = 5
@@ -31,8 +32,11 @@ class KindThresholds(Struct, frozen=True):
 
     Attributes:
         threshold: nats of the sequential test, by size tier, not falling.
+        factor: least Bayes factor of the mix of the last marks, nats, by size tier.
         reference: organic mix of marks by bin on which the marks were calibrated, sums to 1.
-        surge: the same of organic surges.
+        newcomer: mean mark of new actors, nats.
+        bought: what bought surges look like, one or two kinds by name.
+        organic: what is organic, surges of every kind among it.
         traits: usual share of each trait, in the order of `Trait`.
         score: knots (strength, score) of a monotone map, strength rising.
 
@@ -40,7 +44,10 @@ class KindThresholds(Struct, frozen=True):
 
     threshold: tuple[Nats, Nats, Nats, Nats, Nats]
     reference: Annotated[tuple[float, ...], Meta(min_length=BINS, max_length=BINS)]
-    surge: Annotated[tuple[float, ...], Meta(min_length=BINS, max_length=BINS)]
+    newcomer: Annotated[float, Meta(ge=-8, le=8)]
+    factor: tuple[float, float, float, float, float]
+    bought: Annotated[dict[str, Mix], Meta(min_length=1, max_length=BOUGHT)]
+    organic: Annotated[dict[str, Mix], Meta(min_length=1, max_length=COMPONENTS - BOUGHT)]
     traits: Annotated[tuple[Probability, ...], Meta(min_length=TRAITS, max_length=TRAITS)]
     score: Annotated[tuple[tuple[float, Probability], ...], Meta(min_length=2)]
 
@@ -51,9 +58,8 @@ class KindThresholds(Struct, frozen=True):
             ValueError: naming what is wrong.
 
         """
-        for name, mix in (("reference", self.reference), ("surge", self.surge)):
-            if min(mix) <= 0 or abs(sum(mix) - 1) > 1e-3:
-                raise ValueError(f"{name} is {mix}; its shares must be above 0 and sum to 1")
+        if min(self.reference) <= 0 or abs(sum(self.reference) - 1) > 1e-3:
+            raise ValueError(f"reference is {self.reference}; its shares must be above 0 and sum to 1")
         if list(self.threshold) != sorted(self.threshold):
             raise ValueError(f"threshold is {self.threshold}; it must not fall with size")
         strengths = [knot[0] for knot in self.score]
@@ -83,12 +89,19 @@ class Thresholds(Struct, frozen=True):
 def untrained() -> KindThresholds:
     """Return usable numbers before anything was learned: for a detector used alone, and to start training from.
 
-    The reference is a normal of mean -1.5 and deviation 1.2 nats by bin, the surge one of mean -0.5.
+    Marks are taken for normal with deviation 1.2 nats: organic ones with mean -1.5, in a surge -0.5, bought ones 2.
     """
+    any_tempo = (1 / TEMPOS,) * TEMPOS
     return KindThresholds(
-        threshold=(12.0, 14.0, 16.0, 18.0, 20.0),
-        reference=(0.338, 0.323, 0.233, 0.076, 0.024, 0.004, 0.001, 0.001),
-        surge=(0.106, 0.232, 0.323, 0.190, 0.101, 0.036, 0.010, 0.002),
+        threshold=(8.0, 9.0, 10.0, 11.0, 12.0),
+        factor=(4.0, 4.0, 4.0, 4.0, 4.0),
+        newcomer=0.0,
+        reference=(0.0893, 0.005, 0.001, 0.1, 0.5, 0.26, 0.04, 0.004, 0.0005, 0.0002),
+        bought={"plain": Mix((0.7, 0.8, 0.7, 0.1, 0.1, 0.5, 1.5, 1.8, 1.0, 0.8), any_tempo)},
+        organic={
+            "usual": Mix((1.0, 0.06, 0.03, 1.0, 5.0, 2.6, 0.4, 0.1, 0.03, 0.03), any_tempo),
+            "surge": Mix((2.4, 0.5, 0.1, 0.3, 2.4, 3.4, 1.1, 0.3, 0.1, 0.03), any_tempo),
+        },
         traits=(0.1,) * TRAITS,
         score=((0.0, 0.0), (0.5, 0.05), (1.0, 0.7), (1.5, 0.9), (2.0, 0.97), (3.0, 1.0)),
     )

@@ -1,15 +1,20 @@
-"""The decision: whether the mix of those who act has changed from what is usual here.
+"""The decision: whether the mix of those who act has changed from what is usual here, and to what.
 
-Every action brings a mark, the log-likelihood ratio bought / organic of its actor. Against "a share `p` is bought"
-an action weighs `log(1 - p + p exp(mark))`; the sum of these weights, never below zero, is Page's CUSUM (1954), kept
-for the shares in `SHARES`, since a burst on a quiet account and a trickle into a loud one need different ones.
+Every action brings a mark, the log-likelihood ratio bought / organic of its actor. Two tests look at the marks.
 
-A mark is first corrected for what is usual. Where marks like it are commoner than among the organic actions on
-which the marks were calibrated, whether here (own mix) or everywhere now (population's mix), it loses the log of
-how much commoner: with the corrected reference the ratio has mean 1 again under "nothing is bought". A surge
-widens the reference further, towards the mix that organic surges have: virality brings strangers and newcomers,
-so it makes the test slower but never blind. Corrections only take away, and are bounded, so nobody can train a
-subject to be blind.
+*When did it change?* Against "a share `p` is bought" an action weighs `log(1 - p + p exp(mark))`; the sum of these
+weights, never below zero, is Page's CUSUM (1954), kept for the shares in `SHARES`, since a burst on a quiet account
+and a trickle into a loud one need different ones. A mark is first corrected for what is usual: where marks like it
+are commoner than among the organic actions on which the marks were calibrated, whether here (own mix) or
+everywhere now (population's mix), it loses the log of how much commoner. Corrections only take away, and are
+bounded, so nobody can train a subject to be blind.
+
+*What has it changed to?* Virality changes the mix too: it brings strangers and newcomers. So the counts of the last
+`RECENT` marks by bin are held against what organic surges of every kind look like and what bought ones do, each a
+Dirichlet-multinomial (Minka 2000, Estimating a Dirichlet distribution), whose scatter is that between one such
+surge and the next. How fast actions come speaks for one kind of surge or another too: newcomers whom a campaign
+brings trickle in, a crowd that comes at once is not all newcomers. The log ratio, bought over the likeliest organic
+kind, is a Bayes factor. A surge never switches the test off; that there are surges makes its null wider.
 """
 
 from __future__ import annotations
@@ -19,8 +24,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from detectors.actions import Trait
 from detectors.compiled import compiled
-from detectors.subject_rows import BINS, LEVELS, RECENT
+from detectors.subject_rows import BINS, BOUGHT, COMPONENTS, LEVELS, RECENT
+from detectors.windows import in_hour, in_slot
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,11 +38,21 @@ SHARES: Final = (0.1, 0.3, 0.9)
 MARK_UNITS: Final = 16.0
 """Units of a mark in a nat, as in `detectors.actions.MARK_SCALE`."""
 
-EDGES: Final = np.array([-2.0, -1.0, 0.0, 0.75, 1.5, 2.25, 3.0], np.float64)
-"""Upper edges of the mix's bins but the last, nats."""
+NEW_EDGES: Final = (1.0, 2.0)
+"""Upper edges of the bins for new actors but the last, nats above the mark that newcomers have now. What being new
+weighs depends on what else clients send, so it is taken off: what is left is what is odd about a newcomer."""
 
-BIN_OF: Final = np.searchsorted(EDGES, np.arange(-128, 128) / MARK_UNITS, side="right").astype(np.int8)
-"""Bin of each mark, indexed by mark + 128."""
+KNOWN_EDGES: Final = (-3.0, -1.0, 0.5, 1.5, 2.5, 3.5)
+"""Upper edges of the bins for actors that are not new but the last, nats."""
+
+NEW_TRAITS: Final = int(Trait.FIRST_SEEN)
+
+TEMPO_EDGES: Final = (6.0, 20.0, 60.0, 200.0, 800.0)
+"""Upper edges of the classes of how fast actions come but the last, actions an hour."""
+
+TEMPO_SLOT: Final = 4.0
+"""Actions an hour that each one in the newest five minutes stands for, at the least: a third of the full pace, so that
+two at once are no crowd."""
 
 FADE_SLOTS: Final = 1008.0
 """E-fold time of the statistic without actions: half a week in slots, since a drip comes daily at least."""
@@ -61,20 +78,42 @@ WEIGHTS: Final = increments()
 
 
 @compiled
-def corrected(row: Any, rule: Any, pool: Any, mark: int, surge: float) -> float:
-    """Return a mark (units) in nats, corrected for what is usual here, now, and in a surge."""
+def tagged(mark: int, traits: int) -> int:
+    """Return a mark whose lowest bit says whether the actor is new: half a sixteenth of a nat is no loss."""
+    return (mark & -2) | (1 if traits & NEW_TRAITS else 0)
+
+
+@compiled
+def bin_of(mark: int, newcomer: float) -> int:
+    """Return the bin of a tagged mark, where new actors' marks are `newcomer` nats in the mean.
+
+    >>> [bin_of(mark, 2.0) for mark in (-80, 60, 33, 61)]  # known at -5 nats and 3.75, new at 2.1 and 3.8
+    [3, 9, 0, 1]
+    """
+    nats = mark / MARK_UNITS
+    place = 0
+    if mark & 1:
+        while place < len(NEW_EDGES) and nats - newcomer >= NEW_EDGES[place]:
+            place += 1
+        return place
+    while place < len(KNOWN_EDGES) and nats >= KNOWN_EDGES[place]:
+        place += 1
+    return place + len(NEW_EDGES) + 1
+
+
+@compiled
+def corrected(row: Any, rule: Any, pool: Any, mark: int) -> float:
+    """Return a mark (units) in nats, corrected for what is usual here and now."""
     nats = min(mark / MARK_UNITS, float(rule["mark_max"]))
     if nats <= 0.0:
         return nats
-    place = BIN_OF[mark + 128]
+    place = bin_of(mark, float(pool["newcomer"]))
     held = 0
     for each in range(BINS):
         held += int(row["own"][each])
     weight = float(rule["own_weight"])
     usual = (int(row["own"][place]) + weight * float(pool["mix"][place])) / (held + weight)
     usual = max(usual, float(pool["mix"][place]))
-    widened = surge * float(rule["surge_weight"])
-    usual = max(usual, (1.0 - widened) * usual + widened * float(rule["surge"][place]))
     reference = float(rule["reference"][place])
     if usual > reference:
         nats -= min(log(usual / reference), float(rule["correction_max"]))
@@ -108,7 +147,7 @@ def accumulate(row: Any, nats: float, slot: int, cap: float) -> float:
 
 
 @compiled
-def remember(row: Any, mark: int, learn: bool) -> None:  # noqa: FBT001
+def remember(row: Any, pool: Any, mark: int, learn: bool) -> None:  # noqa: FBT001
     """Put a mark into the ring; the one that leaves it joins the own mix, where nothing is suspected.
 
     So a mark is learned `RECENT` actions after it came: the first actions of an attack do not vouch for the next.
@@ -123,7 +162,7 @@ def remember(row: Any, mark: int, learn: bool) -> None:  # noqa: FBT001
         return
     if not learn:
         return
-    place = BIN_OF[oldest + 128]
+    place = bin_of(oldest, float(pool["newcomer"]))
     if row["own"][place] == 255:
         for each in range(BINS):
             row["own"][each] = int(row["own"][each]) // 2
@@ -144,6 +183,38 @@ def suspicious_share(row: Any, last: int, suspicious: int) -> float:
 
 
 @compiled
+def tempo_of(row: Any) -> int:
+    """Return the class of how fast actions come to a row now."""
+    hourly = max(TEMPO_SLOT * in_slot(row), in_hour(row))
+    tempo = 0
+    while tempo < len(TEMPO_EDGES) and hourly >= TEMPO_EDGES[tempo]:
+        tempo += 1
+    return tempo
+
+
+@compiled
+def mix_factor(row: Any, rule: Any, pool: Any) -> float:
+    """Return the Bayes factor, in nats, of the marks since the statistic rose (the last `RECENT` at the most)."""
+    held = min(int(row["marks_held"]), int(row["run"]), RECENT)
+    counts = np.zeros(BINS, np.int64)
+    newcomer = float(pool["newcomer"])
+    for back in range(1, held + 1):
+        counts[bin_of(int(row["marks"][(int(row["marks_at"]) - back) % RECENT]), newcomer)] += 1
+    tempo = tempo_of(row)
+    bought = -np.inf
+    organic = -np.inf
+    for component in range(COMPONENTS):
+        fit = float(rule["norms"][component, held]) + float(rule["tempo"][component, tempo])
+        for place in range(BINS):
+            fit += float(rule["curves"][component, place, counts[place]])
+        if component < BOUGHT:
+            bought = max(bought, fit)
+        else:
+            organic = max(organic, fit)
+    return bought - organic
+
+
+@compiled
 def leading_level(row: Any) -> int:
     """Return the level with the greatest statistic, the greater share on a tie."""
     best = 0
@@ -159,7 +230,10 @@ def contribute(row: Any, pool: Any, mark: int, traits: int) -> None:
     if row["contributed"] >= POPULATION_WEIGHT:
         return
     row["contributed"] = int(row["contributed"]) + 1
-    pool["mix_new"][BIN_OF[mark + 128]] += 1.0
+    pool["mix_new"][bin_of(mark, float(pool["newcomer"]))] += 1.0
+    if mark & 1:
+        pool["newcomer_sum"] += mark / MARK_UNITS
+        pool["newcomer_count"] += 1.0
     pool["contributions"] += 1.0
     left = traits
     place = 0

@@ -7,8 +7,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from detectors.compiled import compiled
-from detectors.composition import accumulate, contribute, corrected, fade, remember, suspicious_share
-from detectors.gate import GATE_SLOW, SETTLE_HOURS, gate, settle, surge
+from detectors.composition import (
+    accumulate,
+    contribute,
+    corrected,
+    fade,
+    mix_factor,
+    remember,
+    suspicious_share,
+    tagged,
+)
+from detectors.gate import GATE_SLOW, SETTLE_HOURS, gate, settle
 from detectors.sketches import SMALL_BITS, distinct, mark_seen, popcount, small_bit
 from detectors.subject_rows import CLICKS, HOURS, SEARCHES, SLOT_MS, SLOTS_HOUR
 from detectors.suspects import Suspects, observe
@@ -22,6 +31,9 @@ NAMED, TIPPED, GREW, CLOSED = 1, 2, 4, 8
 
 QUIET_MS, QUIET_GAPS, QUIET_MS_MAX = 0, 1, 2
 """Places in `Suspects.limits`."""
+
+PUSHED_MAX = 0.5
+"""Share of a keyword's suspicious searches that may push one result: above it that is what they are for."""
 
 CAP = 1.5
 """The statistic stops at this multiple of the threshold."""
@@ -100,7 +112,7 @@ def need_factor(row: Any, rule: Any, passed: int) -> float:
 
 
 @compiled
-def tips(row: Any, rule: Any, passed: int, lane: int, ratio: float) -> bool:
+def tips(row: Any, rule: Any, pool: Any, passed: int, lane: int, ratio: float) -> bool:
     """Return whether an action whose statistic is `ratio` of the threshold opens an episode."""
     factor = need_factor(row, rule, passed)
     if factor == 0.0 or ratio < factor:
@@ -110,7 +122,11 @@ def tips(row: Any, rule: Any, passed: int, lane: int, ratio: float) -> bool:
     limit = int(rule["suspicious"] * 16)
     if max(suspicious_share(row, 16, limit), suspicious_share(row, 48, limit)) < rule["share_min"]:
         return False
-    return not (lane == CLICKS and row["clicks"] < rule["lift_min"] * row["earned"])
+    if lane == CLICKS and row["clicks"] < rule["lift_min"] * row["earned"]:
+        return False
+    if lane == SEARCHES and row["earned"] > PUSHED_MAX * row["clicks"]:
+        return False
+    return bool(mix_factor(row, rule, pool) >= rule["factor"][tier_of(in_day(row))] * factor)
 
 
 @compiled
@@ -132,16 +148,18 @@ def weigh(row: Any, rule: Any, pool: Any, action: Action, lane: int, clock: int)
     gated = advance_row(row, rule, pool, slot, clock)
     count(row, slot)
     pool["actions"] += 1.0
-    mark = action.mark
-    nats = corrected(row, rule, pool, mark, surge(row, rule, pool) if mark > 0 else 0.0)
+    mark = tagged(action.mark, action.traits)
+    nats = corrected(row, rule, pool, mark)
     if lane == SEARCHES:
         nats += float(rule["clicked"][1 if action.item != np.uint64(0) else 0])
+    # What a subject's first odd action says counts for the population: only what follows on suspicion does not.
+    suspected = max(row["stat"][0], row["stat"][1], row["stat"][2]) >= rule["warm"]
     greatest = accumulate(row, nats, slot, CAP * threshold_of(row, rule))
     warm = greatest >= rule["warm"]
-    remember(row, mark, not warm)
+    remember(row, pool, mark, not warm)
     if warm:
         row["suspected"] |= hour_bit(slot)
-    else:
+    if not suspected:
         contribute(row, pool, mark, action.traits)
     here = int(row["slots"][int(row["slot"]) % SLOTS_HOUR])
     if here >= rule["floors"][0] and here & (here - 1) == 0 and gate(row, rule, pool):
@@ -149,7 +167,7 @@ def weigh(row: Any, rule: Any, pool: Any, action: Action, lane: int, clock: int)
     if greatest > 0.0:
         row["run"] += np.uint32(1)
         mark_seen(row["seen"], action.actor)
-        if mark >= rule["suspicious"] * 16 and nats > 0.0:
+        if action.mark >= rule["suspicious"] * 16 and nats > 0.0:
             row["seen_suspicious"] |= small_bit(action.actor)
     elif row["run"] > 0:
         forget_run(row)
@@ -177,7 +195,7 @@ def suspect(
     passed = gate(row, rule, pool)
     if passed:
         row["gated"] |= hour_bit(slot)
-    return code | (TIPPED if tips(row, rule, passed, lane, ratio) else 0)
+    return code | (TIPPED if tips(row, rule, pool, passed, lane, ratio) else 0)
 
 
 @compiled

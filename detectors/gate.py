@@ -170,13 +170,3 @@ def gate(row: Any, rule: Any, pool: Any) -> int:
         nats = tail(came, rate * 168.0, shape * WEEK_SMOOTHING)
         passed |= (GATE_WEEK if nats >= limits[3] else 0) | (GATE_SLOW if nats >= rule["gate_slow"] else 0)
     return passed
-
-
-@compiled
-def surge(row: Any, rule: Any, pool: Any) -> float:
-    """Return how viral the last hour is, 0 (as usual) to 1 (fifty times the usual and more)."""
-    now = hourly(row, rule, pool) * float(pool["cycle"][(int(row["slot"]) // SLOTS_HOUR) % WEEK_HOURS])
-    lift = (in_hour(row) + 0.5) / (now + 0.5)
-    if lift <= 1.0:
-        return 0.0
-    return min(log(lift) / log(50.0), 1.0)

@@ -31,6 +31,9 @@ MIX_KEEP: Final = 0.5 ** (1 / 12)
 MIX_PRIOR: Final = 200.0
 """Weight of the shipped organic mix, in actions."""
 
+NEWCOMER_PRIOR: Final = 20.0
+"""Weight of the shipped mean mark of new actors, in actions."""
+
 COHORT_PRIOR_HOURS: Final = 500.0
 """Weight of the shipped rate of a subject never seen, in hours."""
 
@@ -49,6 +52,7 @@ def make_pools(specs: Sequence[Spec], learned: Sequence[KindThresholds]) -> NDAr
     pools = np.zeros(LANES, POOL)
     for lane in range(LANES):
         pools[lane]["mix"] = learned[lane].reference
+        pools[lane]["newcomer"] = learned[lane].newcomer
         pools[lane]["traits"] = learned[lane].traits
         pools[lane]["cycle"] = 1.0
         pools[lane]["rate"] = specs[lane].prior_rate
@@ -89,7 +93,9 @@ def _mix(pool: Any, learned: KindThresholds) -> None:
     prior = np.array(learned.reference)
     pool["mix"] = (pool["mix_new"] + MIX_PRIOR * prior) / (pool["mix_new"].sum() + MIX_PRIOR)
     pool["traits"] = (pool["traits_new"] + MIX_PRIOR * np.array(learned.traits)) / (count + MIX_PRIOR)
-    for name in ("mix_new", "traits_new", "contributions"):
+    total = float(pool["newcomer_sum"]) + NEWCOMER_PRIOR * learned.newcomer
+    pool["newcomer"] = total / (float(pool["newcomer_count"]) + NEWCOMER_PRIOR)
+    for name in ("mix_new", "traits_new", "contributions", "newcomer_sum", "newcomer_count"):
         pool[name] = pool[name] * MIX_KEEP
 
 

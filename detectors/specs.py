@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from detectors.mixes import mix_tables
 from detectors.subject_rows import RULE
 
 if TYPE_CHECKING:
@@ -59,7 +60,6 @@ class Spec:
         dispersion: usual excess variance of an hour's count over its mean squared.
         own_weight: actions after which a subject's own mix counts as much as the population's.
         correction_max_nats: that a usual mix can take off a mark.
-        surge_weight: weight of the organic surges' mix in the reference at full surge.
 
     """
 
@@ -74,7 +74,7 @@ class Spec:
     wave_share: float = 0.3
     wave_factor: float = 0.75
     suspicious_nats: float = 1.0
-    mark_max_nats: float = 3.0
+    mark_max_nats: float = 5.0
     actors_min: float = 8.0
     share_min: float = 0.25
     lift_min: float = 0.0
@@ -83,12 +83,12 @@ class Spec:
     prior_count: float = 0.5
     dispersion: float = 0.5
     own_weight: float = 24.0
-    correction_max_nats: float = 2.5
-    surge_weight: float = 0.7
+    correction_max_nats: float = 3.0
 
     def rule(self, learned: KindThresholds) -> Any:
         """Return the record of `RULE` that the compiled loops decide by."""
         record = np.zeros((), RULE)
+        tables = mix_tables(learned.bought, learned.organic)
         for name, value in (
             ("floors", self.floors),
             ("gate", self.gate_nats),
@@ -109,9 +109,11 @@ class Spec:
             ("dispersion", self.dispersion),
             ("own_weight", self.own_weight),
             ("correction_max", self.correction_max_nats),
-            ("surge_weight", self.surge_weight),
             ("reference", learned.reference),
-            ("surge", learned.surge),
+            ("factor", learned.factor),
+            ("curves", tables.curves),
+            ("norms", tables.norms),
+            ("tempo", tables.tempo),
         ):
             record[name] = value
         return record

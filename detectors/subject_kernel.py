@@ -169,6 +169,10 @@ def search(state: State, action: Action, position: int, clock: int) -> bool:
     row = state.searches.rows[place]
     contributed = row["contributed"]
     gated, greatest, nats = weigh(row, rule, pool, action, SEARCHES, clock)
+    if greatest > 0.0 and action.mark >= rule["suspicious"] * 16:
+        row["clicks"] = float(row["clicks"]) + 1.0
+        if pair >= 0 and state.clicks.rows[pair]["suspect"] >= 0:
+            row["earned"] = float(row["earned"]) + 1.0
     if matters(row, rule, gated, greatest):
         follow(state, SEARCHES, place, action, gated, greatest, nats)
     rule, pool = state.rules[CLICKS], state.pools[CLICKS]
@@ -228,7 +232,7 @@ def walk(state: State, columns: Columns, start_at: int, others_ms: int, clock: i
         action = action_at(columns, index)
         verb = columns.verb[index]
         room = True
-        if verb in (LIKE, FOLLOW):  # noqa: PLR6201 - a compiled loop has no constant sets
+        if verb in (LIKE, FOLLOW):
             lane = LIKES if verb == LIKE else FOLLOWS
             view = likes if verb == LIKE else follows
             place, _ = find_or_insert(view, action.subject, np.int64(action.ts))

@@ -33,14 +33,23 @@ DAYS: Final = 8
 LEVELS: Final = 3
 """Contamination levels of the sequential test."""
 
-BINS: Final = 8
-"""Bins of the mix of marks."""
+BINS: Final = 10
+"""Bins of the mix of marks: three for actors that are new, seven for those that are not."""
 
 RECENT: Final = 48
 """Marks remembered one by one."""
 
 POSITIONS: Final = 64
 """Positions on a results page that are told apart; the last stands for all beyond."""
+
+BOUGHT: Final = 4
+"""Components of the bought mix."""
+
+COMPONENTS: Final = BOUGHT + 8
+"""Components of the mixes in all; after the bought ones come the organic ones."""
+
+TEMPOS: Final = 6
+"""Classes of how fast actions come, see `composition.TEMPO_EDGES`."""
 
 TRAITS: Final = 10
 """Bits of `Trait`."""
@@ -83,11 +92,11 @@ ROW_FIELDS: Final[list[Field]] = [
     ("marks_at", np.uint8),
     ("marks_held", np.uint8),
     ("contributed", np.uint8),  # to the population's mix in this hour
-    # pairs only
-    ("place", np.uint8),  # position last clicked at
-    ("clicks", np.float32),  # in the run
-    ("earned", np.float32),  # clicks that the position earned in the run
-    ("searches_seen", np.uint32),  # `total` of the keyword at the last click
+    # keywords and pairs only
+    ("place", np.uint8),  # of a pair: position last clicked at
+    ("clicks", np.float32),  # of a pair: in the run; of a keyword: the suspicious searches in the run
+    ("earned", np.float32),  # clicks that the position earned in the run; suspicious searches that push a result
+    ("searches_seen", np.uint32),  # of a pair: `total` of the keyword at the last click
 ]
 """Fields of a row after the arena's own "key" and "touched"."""
 
@@ -112,9 +121,11 @@ RULE = np.dtype(
         ("dispersion", np.float32),  # usual excess variance over mean squared
         ("own_weight", np.float32),  # actions after which the own mix counts half
         ("correction_max", np.float32),  # nats that a usual mix can take off a mark
-        ("surge_weight", np.float32),  # of the organic surge's mix in the reference at full surge
         ("reference", np.float32, BINS),  # organic mix on which the marks were calibrated
-        ("surge", np.float32, BINS),  # mix of organic surges
+        ("factor", np.float32, 5),  # least Bayes factor of the mix, nats, by size tier
+        ("curves", np.float32, (COMPONENTS, BINS, RECENT + 1)),  # log likelihood of a count in a bin
+        ("norms", np.float32, (COMPONENTS, RECENT + 1)),  # of the sum of the counts
+        ("tempo", np.float32, (COMPONENTS, TEMPOS)),  # of how fast actions come
     ],
     align=True,
 )
@@ -124,6 +135,9 @@ POOL = np.dtype(
     [
         ("mix", np.float32, BINS),  # population's mix of marks now in force
         ("mix_new", np.float64, BINS),
+        ("newcomer", np.float32),  # mean mark of new actors now in force, nats
+        ("newcomer_sum", np.float64),
+        ("newcomer_count", np.float64),
         ("traits", np.float32, TRAITS),  # usual share of each trait
         ("traits_new", np.float64, TRAITS),
         ("contributions", np.float64),  # behind traits_new and mix_new
