@@ -52,6 +52,9 @@ END_S = 45.0
 LOOK_S = 1.0
 """Between two looks at the worker's state."""
 
+TRAFFIC_END_S = 3.0
+"""The same for the traffic, which nobody waits for."""
+
 POLL_MS = 100
 
 LAST_LOOKS = 5
@@ -122,7 +125,7 @@ class Demo:
 
     def finish(self) -> None:
         """End the traffic if it still goes on, and the worker in order. Raises DemoFailed where it cannot."""
-        self._traffic.end(END_S)
+        self._traffic.end(TRAFFIC_END_S)
         code = self._worker.end(END_S)
         for _ in range(LAST_LOOKS):
             self._show_flags()
@@ -134,7 +137,8 @@ class Demo:
         if not (self._directory / "attacks.jsonl").exists():
             return
         attacks, benign = read_attacks(self._directory / "attacks.jsonl"), read_benign(self._directory / "benign.jsonl")
-        self._tell(f"\n{self._read:,} events read of {self._sent():,} sent, {len(self._flags)} flag records")
+        of_sent = f" of {self._sent():,} sent" if self._sent() else ""
+        self._tell(f"\n{self._read:,} events read{of_sent}, {len(self._flags)} flag records")
         print_comparison(self._console, compare(self._flags, attacks, benign))
 
     def _child(self, name: str, *arguments: str) -> Child:
