@@ -121,6 +121,8 @@ def pack_all(
     paid once.
     """
     n, blocks = len(actions), len(starts) - 1
+    if starts[0] != 0 or starts[-1] != n:
+        raise ValueError(f"blocks from {starts[0]} to {starts[-1]} are not all of {n} rows")
     matrix = _to_matrix(actions, offsets)
     bits = max(3, int(2 * (KEYED + 1) * (n + 1)).bit_length())
     keys = np.empty((KEYED + 1) * n, np.uint64)

@@ -41,6 +41,11 @@ log = logging.getLogger(__name__)
 POLL_S = 1.0
 """A poll without records returns after this, so that a stop or a rebalance is noticed."""
 
+COLLECT_BYTES = 256 * 1024
+"""While nothing is left behind, the broker collects this much before it answers a fetch, for `fetch_wait_ms` at the
+most. A batch costs about a millisecond whatever is in it, so at a thousand events a second spread over some dozens
+of partitions, a batch for every few events would keep a whole core busy."""
+
 FULL_POLL_S = 0.02
 """The same while a partition has all the batches in flight that it may have."""
 
@@ -138,24 +143,30 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
                 count += raw.offset_next - raw.offset_first
             if count >= records_max:
                 break
+        behind = bool(fetcher._records) or any(
+            state.highwater is not None and state.has_valid_position and state.position < state.highwater
+            for state in map(self._states().get, active)
+            if state is not None
+        )
+        fetcher._fetch_min_bytes = 1 if behind else COLLECT_BYTES
         return taken
+
+    def _states(self) -> dict[Any, Any]:
+        """Return aiokafka's state of every assigned partition."""
+        subscription = self._ensure_consumer()._subscription.subscription
+        assignment = subscription.assignment if subscription is not None else None
+        if assignment is None or not assignment.active:
+            return {}
+        return {tp: assignment.state_value(tp) for tp in assignment.tps}
 
     async def positions(self) -> dict[Partition, tuple[int | None, int | None]]:
         """Return where each assigned partition is read up to and its highwater, None where not known yet."""
         return await self.call_thread(self._positions)  # type: ignore[no-any-return]
 
     async def _positions(self) -> dict[Partition, tuple[int | None, int | None]]:
-        subscription = self._ensure_consumer()._subscription.subscription
-        assignment = subscription.assignment if subscription is not None else None
-        if assignment is None or not assignment.active:
-            return {}
-        states = {tp: assignment.state_value(tp) for tp in assignment.tps}
         return {
-            Partition(tp.topic, tp.partition): (
-                state.position if state.has_valid_position else None,
-                state.highwater,
-            )
-            for tp, state in states.items()
+            Partition(tp.topic, tp.partition): (state.position if state.has_valid_position else None, state.highwater)
+            for tp, state in self._states().items()
         }
 
 

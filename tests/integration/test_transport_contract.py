@@ -62,7 +62,7 @@ RELIED_ON: dict[Any, tuple[str, ...]] = {
 }  # fmt: skip
 
 SET_IN_INIT: dict[Any, tuple[str, ...]] = {
-    Fetcher: ("_records", "_subscriptions", "_wait_consume_future", "_closed"),
+    Fetcher: ("_records", "_subscriptions", "_wait_consume_future", "_closed", "_fetch_min_bytes"),
     FetchResult: ("_partition_records",),
     PartitionRecords: ("_records", "next_fetch_offset"),
     TopicPartitionState: ("highwater",),
