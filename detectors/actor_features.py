@@ -48,8 +48,8 @@ class Feature(IntEnum):
     DEEP = 9
     SESSION_OTHER = 10  # share of other verbs in the session, shrunk
     MET = 11  # 1 where it met the owner before
-    SAME_OWNER = 12  # 1 where its last action, in this session, hit the same owner
-    SAME_SUBJECT = 13  # 1 where its last action hit the same subject
+    SAME_OWNER = 12  # 1 where its last action that had an owner hit the same one
+    SAME_SUBJECT = 13  # 1 where its last action but removals hit the same subject
     NARROW = 14  # share of this verb in all it does, shrunk
     NEW_OWNERS = 15  # share of its actions that hit owners not met before, shrunk
     INACTIVE = 16  # surprise at so little activity

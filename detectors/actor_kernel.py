@@ -9,7 +9,7 @@ import numpy as np
 
 from detectors.actions import MARK_SCALE
 from detectors.actor_features import REMOVAL, describe, place_of
-from detectors.actor_rows import age_row, learn, learn_device
+from detectors.actor_rows import SECONDS_MAX, age_row, learn, learn_device
 from detectors.actor_traits import traits_of
 from detectors.compiled import compiled, inlined
 from detectors.dedup import REPEATED, TOO_FULL, SeenView, note, seek
@@ -155,7 +155,7 @@ def _mark_event(
     if verb in (Verb.FOLLOW, Verb.UNFOLLOW):
         owner = subject
     if created_ms >= 0:
-        row["created_s"] = created_ms // 1000
+        row["created_s"] = min(created_ms // 1000, SECONDS_MAX)
     elif row["created_s"] > 0:
         created_ms = int(np.int64(row["created_s"])) * 1000
     age_row(row, ts)

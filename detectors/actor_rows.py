@@ -18,6 +18,9 @@ ROW_VERSION = 1
 UNLIKES, UNFOLLOWS = 4, 5
 """Places in "counts" behind the verb groups."""
 
+SECONDS_MAX = 2**32 - 1
+"""Times of a row are capped here, in the year 2106: beyond it they would wrap to the past."""
+
 GAP_BINS = 12
 ROW_FIELDS: list[tuple[Any, ...]] = [
     ("last_ms", np.int64),  # greatest event time of its actions
@@ -58,7 +61,10 @@ MET_MAX = 28
 
 @inlined
 def met_before(row: Any, owner: np.uint64) -> bool:
-    """Whether the actor has met this owner: never a wrong no for the last 28, seldom a wrong yes."""
+    """Whether the actor has met this owner: seldom a wrong yes, and an owner noted is known for 28 more at least.
+
+    Who looked met by mistake was not noted, so a wrong no follows once the filter that was mistaken is gone.
+    """
     return _in_filter(row, 0, owner) or _in_filter(row, 2, owner)
 
 
@@ -119,7 +125,7 @@ def learn(row: Any, ts: int, place: int, subject: np.uint64, owner: np.uint64, s
     `place` is that of its count: the verb group, or of a removal. `owner` is whom it hit, 0 for nobody.
     """
     if row["actions"] == 0:
-        row["first_s"] = max(ts // 1000, 0)
+        row["first_s"] = min(max(ts // 1000, 0), SECONDS_MAX)
     else:
         _learn_gap(row, abs(ts - row["last_ms"]))
     row["last_ms"] = max(ts, row["last_ms"])
