@@ -14,23 +14,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from typing import TYPE_CHECKING, Any
 
-from aiokafka import AIOKafkaConsumer
-from aiokafka.consumer.fetcher import FetchResult
-from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import ConsumerStoppedError, IllegalStateError, KafkaError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import ConsumerMessage
 
 from streams.commits import Partition
+from streams.consumer_thread import BatchConsumerThread
 from streams.errors import BrokerError
-from streams.fetched import take_raw
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from streams.commits import Ledger
     from streams.fetched import FetchedBatch, RawFetch
     from streams.lifecycle import Lifecycle
@@ -41,133 +35,8 @@ log = logging.getLogger(__name__)
 POLL_S = 1.0
 """A poll without records returns after this, so that a stop or a rebalance is noticed."""
 
-COLLECT_BYTES = 256 * 1024
-"""While nothing is left behind, the broker collects this much before it answers a fetch, for `fetch_wait_ms` at the
-most. A batch costs about a millisecond whatever is in it, so at a thousand events a second spread over some dozens
-of partitions, a batch for every few events would keep a whole core busy."""
-
 FULL_POLL_S = 0.02
 """The same while a partition has all the batches in flight that it may have."""
-
-
-class BatchConsumerThread(driver.AIOKafkaConsumerThread):
-    """aiokafka's consumer on a thread and loop of its own, so that no batch, however long, delays a heartbeat."""
-
-    mundane_level = "debug"
-    consumer: BatchConsumer
-
-    def _create_consumer(self, loop: asyncio.AbstractEventLoop) -> AIOKafkaConsumer:  # noqa: ARG002
-        options = self.consumer.options
-        return AIOKafkaConsumer(
-            client_id=options.client_id,
-            group_id=self.app.conf.id,
-            group_instance_id=options.group_instance_id,
-            bootstrap_servers=options.bootstrap_servers,
-            # The same partition number of every topic goes to the same worker: the actor stage needs all three.
-            partition_assignment_strategy=[RangePartitionAssignor],
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            check_crcs=options.check_crcs,
-            fetch_max_wait_ms=options.fetch_wait_ms,
-            fetch_max_bytes=options.fetch_bytes_max,
-            max_partition_fetch_bytes=options.partition_fetch_bytes_max,
-            session_timeout_ms=options.session_timeout_ms,
-            heartbeat_interval_ms=options.session_timeout_ms // 10,
-            rebalance_timeout_ms=options.rebalance_timeout_ms,
-            max_poll_records=options.records_max,
-            request_timeout_ms=options.request_timeout_ms,
-            **options.security,
-        )
-
-    def close(self) -> None:
-        """Do nothing: the thread closes its own client on its own loop when it ends."""
-
-    async def _fetch_records(
-        self,
-        consumer: AIOKafkaConsumer,
-        active_partitions: set[Partition],
-        timeout: float | None = None,  # noqa: ASYNC109  # Faust's signature
-        max_records: int | None = None,
-    ) -> Mapping[Partition, RawFetch]:
-        if not self.consumer.flow_active:
-            return {}
-        fetcher = consumer._fetcher
-        if consumer._closed or fetcher._closed:
-            raise ConsumerStoppedError
-        consumer._coordinator.check_errors()
-        with fetcher._subscriptions.fetch_context():
-            return await self._take(fetcher, active_partitions, time.monotonic() + (timeout or 0.0), max_records or 1)
-
-    async def _take(
-        self, fetcher: Any, active: set[Partition], deadline: float, records_max: int
-    ) -> Mapping[Partition, RawFetch]:
-        """Do what aiokafka's `Fetcher.fetched_records` does, without reading the records.
-
-        They are read where they are worked on: two threads that both run Python would wait for the interpreter's
-        lock, milliseconds each time that one of them lets go of it.
-        """
-        while True:
-            if fetcher._subscriptions.reassignment_in_progress:
-                await fetcher._subscriptions.wait_for_assignment()
-            taken = self._take_ready(fetcher, active, records_max)
-            left = deadline - time.monotonic()
-            if taken or left <= 0 or fetcher._closed:
-                return taken
-            waiter = fetcher._create_fetch_waiter()
-            await asyncio.wait([waiter], timeout=left)
-            if not waiter.done():
-                waiter.cancel()
-                return {}
-            waiter.result()
-
-    def _take_ready(self, fetcher: Any, active: set[Partition], records_max: int) -> dict[Partition, RawFetch]:
-        """Take what has arrived, partition by partition, until there are `records_max` records."""
-        taken: dict[Partition, RawFetch] = {}
-        count = 0
-        for tp in list(fetcher._records):
-            if tp not in active:
-                if not fetcher._subscriptions.is_assigned(tp):
-                    del fetcher._records[tp]
-                continue
-            fetched = fetcher._records.pop(tp)
-            if not isinstance(fetched, FetchResult):
-                fetched.check_raise()
-            source = Partition(tp.topic, tp.partition)
-            raw = take_raw(fetched, source, records_max)
-            if fetched.has_more():
-                fetcher._records[tp] = fetched  # at the end: the other partitions have their turn
-            else:
-                fetcher._notify(fetcher._wait_consume_future)
-            if raw is not None:
-                taken[source] = raw
-                count += raw.offset_next - raw.offset_first
-            if count >= records_max:
-                break
-        behind = bool(fetcher._records) or any(
-            state.highwater is not None and state.has_valid_position and state.position < state.highwater
-            for state in map(self._states().get, active)
-            if state is not None
-        )
-        fetcher._fetch_min_bytes = 1 if behind else COLLECT_BYTES
-        return taken
-
-    def _states(self) -> dict[Any, Any]:
-        """Return aiokafka's state of every assigned partition."""
-        subscription = self._ensure_consumer()._subscription.subscription
-        assignment = subscription.assignment if subscription is not None else None
-        if assignment is None or not assignment.active:
-            return {}
-        return {tp: assignment.state_value(tp) for tp in assignment.tps}
-
-    async def positions(self) -> dict[Partition, tuple[int | None, int | None]]:
-        """Return where each assigned partition is read up to and its highwater, None where not known yet."""
-        return await self.call_thread(self._positions)  # type: ignore[no-any-return]
-
-    async def _positions(self) -> dict[Partition, tuple[int | None, int | None]]:
-        return {
-            Partition(tp.topic, tp.partition): (state.position if state.has_valid_position else None, state.highwater)
-            for tp, state in self._states().items()
-        }
 
 
 class BatchConsumer(driver.Consumer):

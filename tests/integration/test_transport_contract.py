@@ -27,7 +27,8 @@ from faust.transport.drivers import aiokafka as driver
 from mode import Service
 from mode.threads import QueueServiceThread
 
-from streams.consumer import BatchConsumer, BatchConsumerThread
+from streams.consumer import BatchConsumer
+from streams.consumer_thread import BatchConsumerThread
 from streams.transport import SCHEME, BatchProducer, Transport
 
 PINS = {"faust-streaming": "0.15.3", "mode-streaming": "0.7.1", "aiokafka": "0.14.0"}
