@@ -1,0 +1,1 @@
+"""How it flows: transport, stages, publishing, settings, metrics, the command line and the page."""

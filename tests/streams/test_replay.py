@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
+from detectors.actors import Outcome
 from streams import lines, replay
 from streams.errors import RecordedTrafficError
 from streams.recorded import Recording
@@ -79,7 +80,7 @@ def test_every_line_is_accounted_for(tmp_path: Path, capsys: pytest.CaptureFixtu
         pass
     refused = sum(source.report.refused.values())
     assert sum(totals.outcomes.values()) + refused == sum(source.report.read.values())
-    assert totals.outcomes[source_topic(source, "likes"), replay.Outcome.DUPLICATE] == 1
+    assert totals.outcomes[source_topic(source, "likes"), Outcome.DUPLICATE] == 1
     assert refused == 2
     replay.run(Settings(), tmp_path, tmp_path / "flags.jsonl")
     out = capsys.readouterr().out
