@@ -143,7 +143,7 @@ class MarkModel:
         """
         try:
             file = msgspec.json.decode(text, type=MarkFile)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeError) as error:
             raise MarkModelError(f"mark model cannot be read: {error}") from None
         return cls.from_file(file)
 
@@ -175,9 +175,13 @@ def _group(name: str, entry: GroupEntry) -> MarkGroup:
     if set(entry.features) != set(FEATURE_NAMES):
         odd = sorted(set(entry.features) ^ set(FEATURE_NAMES))
         raise MarkModelError(f"mark model's group {name} differs from this program's features in {odd}: train it anew")
+    if entry.actions < 0:
+        raise MarkModelError(f"mark model's group {name} has {entry.actions} actions, which cannot be: train it anew")
     features = entry.features
     scaler = preprocessing.StandardScaler()
     for feature, values in features.items():
+        if values.sd < 0:
+            raise MarkModelError(f"mark model's {feature} of group {name} has sd {values.sd}, below 0: train it anew")
         scaler.counts[feature] = entry.actions
         scaler.means[feature] = values.mean
         scaler.vars[feature] = values.sd**2
