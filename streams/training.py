@@ -14,8 +14,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
 import numpy as np
 import orjson
 from numpy.typing import NDArray
@@ -78,15 +79,41 @@ class _Labels:
     episodes: list[Episode]
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
+class _Subject(msgspec.Struct):
+    id: str
+
+
+class _Attack(msgspec.Struct):
+    """What is read of a line of attacks.jsonl."""
+
+    kind: str
+    event_ids: list[str]
+
+
+class _Benign(msgspec.Struct):
+    """What is read of a line of benign.jsonl."""
+
+    family: str
+    subject: _Subject
+    start: int
+    end: int
+    note_id: str | None = None
+    author_id: str | None = None
+
+
+_Line = TypeVar("_Line", _Attack, _Benign)
+
+
+def _lines(path: Path, form: type[_Line]) -> Iterator[_Line]:
     if not path.exists():
         return
+    decoder = msgspec.json.Decoder(form)
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             try:
-                yield orjson.loads(line)
-            except orjson.JSONDecodeError as error:
-                raise RecordedTrafficError(f"{path} line {number} is no JSON: {error}") from None
+                yield decoder.decode(line)
+            except (msgspec.DecodeError, UnicodeError) as error:
+                raise RecordedTrafficError(f"{path} line {number} cannot be read: {error}; mend or drop it") from None
 
 
 def _read_labels(directory: Path) -> _Labels:
@@ -94,15 +121,15 @@ def _read_labels(directory: Path) -> _Labels:
     path = directory / "attacks.jsonl"
     if not path.exists():
         raise RecordedTrafficError(f"{directory} has no attacks.jsonl: weights are learned from labelled traffic only")
-    for line in _lines(path):
-        for event_id in line["event_ids"]:
+    for attack in _lines(path, _Attack):
+        for event_id in attack.event_ids:
             labels.attack_of[hash_id(event_id)] = len(labels.attack_kind)
-        labels.attack_kind.append(line["kind"])
-        labels.attack_size.append(len(line["event_ids"]))
-    for line in _lines(directory / "benign.jsonl"):
-        ids = [line["subject"]["id"], line.get("note_id"), line.get("author_id")]
+        labels.attack_kind.append(attack.kind)
+        labels.attack_size.append(len(attack.event_ids))
+    for benign in _lines(directory / "benign.jsonl", _Benign):
+        ids = (benign.subject.id, benign.note_id, benign.author_id)
         subjects = frozenset(hash_id(name) for name in ids if name)
-        labels.episodes.append(Episode(line["family"], subjects, line["start"], line["end"]))
+        labels.episodes.append(Episode(benign.family, subjects, benign.start, benign.end))
     return labels
 
 
@@ -110,7 +137,7 @@ def read_examples(directory: Path) -> LabelledActions:
     """Run the actor stage over a recorded directory and label what it describes.
 
     Raises:
-        RecordedTrafficError: the directory is not there, or is not labelled.
+        RecordedTrafficError: the directory is not there, holds no event, or is not labelled.
 
     """
     labels = _read_labels(directory)
@@ -127,6 +154,8 @@ def read_examples(directory: Path) -> LabelledActions:
         chunks["event"].append(batch.event[marked.rows])
         for name in ("verb", "item", "subject", "ts"):
             chunks[name].append(getattr(marked.actions, name))
+    if not events:
+        raise RecordedTrafficError(f"{directory} holds no event that can be read: there is nothing to learn from")
     columns = {name: np.concatenate(values) for name, values in chunks.items()}
     verb, item = columns["verb"], columns["item"]
     columns["group"] = np.select(
