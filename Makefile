@@ -23,6 +23,8 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@echo "compiling the loops into their caches (once, a minute or two)"
+	@$(BIN)/python -m streams.warmup
 	@touch $@
 
 demo: $(STAMP) ## the whole system on this machine: ARGS="--seconds 90 --seed 7"
