@@ -65,14 +65,16 @@ def _demo(settings: Settings, given: argparse.Namespace) -> int | None:
 
 def _worker(settings: Settings, _: argparse.Namespace) -> int | None:
     from streams import worker
+    from streams.connections import with_partitions_found
 
-    return worker.run_worker(settings)
+    return worker.run_worker(with_partitions_found(settings))
 
 
 def _topics(settings: Settings, given: argparse.Namespace) -> int | None:
     from streams import topics
-    from streams.connections import planned_topics, security_of
+    from streams.connections import planned_topics, security_of, with_partitions_found
 
+    settings = with_partitions_found(settings)
     return topics.run(settings.bootstrap, planned_topics(settings), given.check, security_of(settings))
 
 

@@ -66,6 +66,20 @@ def planned_topics(settings: Settings) -> list[TopicPlan]:
     )
 
 
+def with_partitions_found(settings: Settings) -> Settings:
+    """Return the settings with the partitions that the input topics have, where nobody said how many.
+
+    Producers' teams often own those topics, so what they made counts more than a default. Where they disagree the
+    default stays, and the check of the topics tells of each. Raises BrokerUnavailable.
+    """
+    if "partitions" in settings.model_fields_set:
+        return settings
+    with clients.admin(settings.bootstrap, security_of(settings)) as admin:
+        described = admin.describe_topics(list(settings.input_topics.values()))
+    found = {len(topic["partitions"]) for topic in described} - {0}
+    return settings.model_copy(update={"partitions": found.pop()}) if len(found) == 1 else settings
+
+
 def require_topics(settings: Settings, names: Iterable[str]) -> None:
     """Return if all of these topics are there. Raises TopicMissing, BrokerUnavailable.
 

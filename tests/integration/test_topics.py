@@ -11,7 +11,9 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from rich.console import Console
 
 from streams import clients, topics
+from streams.connections import with_partitions_found
 from streams.errors import TopicMismatch, TopicMissing
+from streams.settings import Settings
 from streams.topic_plan import CLEANUP, IN_SYNC, MESSAGE_BYTES, RETENTION_MS, TIMESTAMPS, TopicNames
 from streams.topics import Mend
 
@@ -152,3 +154,14 @@ def test_a_backfill_keeps_the_producers_time_and_old_records(kafka: str, kafka_t
     consumer = clients.consumer(kafka, names.likes)
     assert next(consumer).timestamp == long_ago_ms
     consumer.close()
+
+
+def test_the_partitions_of_topics_that_are_there_count_more_than_the_default(
+    kafka: str, kafka_topics: MakeTopics
+) -> None:
+    names = kafka_topics(3)
+    inputs = {f"topic_{name}": getattr(names, name) for name in ("likes", "follows", "searches")}
+    assert with_partitions_found(Settings(bootstrap=kafka, **inputs)).partitions == 3
+    assert with_partitions_found(Settings(bootstrap=kafka, partitions=5, **inputs)).partitions == 5
+    absent = {name: f"{value}-absent" for name, value in inputs.items()}
+    assert with_partitions_found(Settings(bootstrap=kafka, **absent)) == Settings(bootstrap=kafka, **absent)
