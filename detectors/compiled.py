@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numba
 
+from schemas.hashing import hash_id
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -20,8 +22,8 @@ def compiled(function: Function) -> Function:
     compiled function. Division by zero follows NumPy (inf, nan), not Python.
 
     Numba throws a cached loop away when the file that holds it changes, but not when a function or a constant
-    that it took in from another file does, and would then silently run the old one. So the stamp of a cached
-    loop covers those as well.
+    that it took in from another file does, and would then silently run the old one. So the version of a cached
+    loop, which Numba compares before it reads anything else of the cache, covers those as well.
     """
     return _compile(function, forceinline=False)
 
@@ -38,7 +40,8 @@ def _compile(function: Function, *, forceinline: bool) -> Function:
     kernel = numba.njit(cache=True, nogil=True, error_model="numpy", forceinline=forceinline)(function)
     cache_file = _cache_file(kernel)
     if cache_file is not None:
-        cache_file._source_stamp = (cache_file._source_stamp, _taken_in(function))  # noqa: SLF001 no public way
+        own = (cache_file._source_stamp, _taken_in(function))  # noqa: SLF001 Numba has no public way
+        cache_file._version = f"{numba.__version__}-{hash_id(repr(own)):016x}"  # noqa: SLF001
     return cast("Function", kernel)
 
 
@@ -56,5 +59,5 @@ def _taken_in(function: Callable[..., Any]) -> tuple[tuple[str, object], ...]:
         elif isinstance(value, EnumMeta):
             taken.append((name, repr(list(value))))
         elif (cache_file := _cache_file(value)) is not None:
-            taken.append((name, cache_file._source_stamp))  # noqa: SLF001 no public way
+            taken.append((name, cache_file._version))  # noqa: SLF001
     return tuple(taken)
