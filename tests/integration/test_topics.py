@@ -160,8 +160,8 @@ def test_the_partitions_of_topics_that_are_there_count_more_than_the_default(
     kafka: str, kafka_topics: MakeTopics
 ) -> None:
     names = kafka_topics(3)
-    inputs = {f"topic_{name}": getattr(names, name) for name in ("likes", "follows", "searches")}
+    inputs: dict[str, Any] = {f"topic_{name}": getattr(names, name) for name in ("likes", "follows", "searches")}
     assert with_partitions_found(Settings(bootstrap=kafka, **inputs)).partitions == 3
     assert with_partitions_found(Settings(bootstrap=kafka, partitions=5, **inputs)).partitions == 5
-    absent = {name: f"{value}-absent" for name, value in inputs.items()}
+    absent: dict[str, Any] = {name: f"{value}-absent" for name, value in inputs.items()}
     assert with_partitions_found(Settings(bootstrap=kafka, **absent)) == Settings(bootstrap=kafka, **absent)
