@@ -113,7 +113,7 @@ class ArenaAgainstDict(RuleBasedStateMachine):
         assert np.count_nonzero(view.slots) == len(self.arena) <= LOAD_MAX * len(view.slots)
 
 
-ArenaAgainstDict.TestCase.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
+ArenaAgainstDict.TestCase.settings = settings(max_examples=12, stateful_step_count=16, deadline=None)
 TestArenaAgainstDict = ArenaAgainstDict.TestCase
 
 
