@@ -6,8 +6,6 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING
 
-import pytest
-
 from schemas.dead_letters import read_headers
 from schemas.flags import decode_flag
 from streams import clients, topics
@@ -84,6 +82,10 @@ def test_every_record_has_its_outcome_and_every_refused_one_is_kept_as_it_came(
     expected[names.likes]["accepted"] += 50
     send_nothing(kafka, names.likes)
     expected[names.likes]["dead_letter"] += 1
+    refused.append((names.likes, None, None, "null_value"))
+    garbage: list[tuple[bytes | None, bytes | None]] = [(b"k", b"garbage"), (None, b"bwab\x01 no more"), (b"t", None)]
+    send(kafka, names.actions, garbage)
+    refused += [(names.actions, key, value, "not_a_block") for key, value in garbage]
     with WorkerProcess(kafka, names, tmp_path / "log", "counting") as worker:
         worker.wait_until_read({topic: counts.total() for topic, counts in expected.items()})
         worker.wait_until_idle()
@@ -91,7 +93,8 @@ def test_every_record_has_its_outcome_and_every_refused_one_is_kept_as_it_came(
         metrics = worker.metrics()
         assert metrics["boostwatch_misrouted_keys_total"][(names.likes,)] == 50
         by_reason = metrics["boostwatch_dead_letters_total"]
-        assert sum(by_reason.values()) == len(refused) + 1
+        assert sum(by_reason.values()) == len(refused)
+        assert by_reason["not_a_block", names.actions] == len(garbage)
         assert worker.stop() == 0
     letters = drain(kafka, names.dead_letters)
     told: Counter[tuple[str, bytes | None, bytes | None, str | None]] = Counter()
@@ -100,14 +103,14 @@ def test_every_record_has_its_outcome_and_every_refused_one_is_kept_as_it_came(
         assert context is not None
         assert context.last.stage == "VALUE_CONVERTER"
         told[context.last.topic, record.key, record.value, context.last.reason] += 1
-        if record.key is not None:
+        if context.last.topic != names.actions and record.key is not None:
             assert context.original_headers == [("trace", b"\x00\x01"), ("trace", b"")]
         assert context.last.partition is not None
         assert context.last.offset is not None
-    assert told == Counter([*refused, (names.likes, None, None, "null_value")])
+    assert told == Counter(refused)
     originals = {
         (record.topic, record.partition, record.offset): record.timestamp
-        for topic in expected
+        for topic in (*expected, names.actions)
         for record in drain(kafka, topic)
     }
     for record in letters:
@@ -230,49 +233,6 @@ def test_silent_sources_say_that_they_are_idle_to_every_subject_partition(
     assert len(said) == 3 * 2 * 2
 
 
-def test_what_is_no_block_on_the_actions_topic_is_set_aside(
-    kafka: str, kafka_topics: MakeTopics, tmp_path: Path
-) -> None:
-    names = kafka_topics()
-    garbage = [(b"k", b"garbage"), (None, b"bwab\x01 but no more"), (b"t", None)]
-    with WorkerProcess(kafka, names, tmp_path / "log", "counting") as worker:
-        worker.wait_until_ready()
-        send(kafka, names.actions, garbage)
-        send_valid(kafka, names, 0, 2_000)
-        worker.wait_until_read({names.likes: 2_000, names.follows: 2_000, names.searches: 2_000})
-        worker.wait_until_idle()
-        assert worker.metrics()["boostwatch_dead_letters_total"]["not_a_block", names.actions] == len(garbage)
-        assert worker.stop() == 0
-    letters = drain(kafka, names.dead_letters)
-    assert {(record.key, record.value) for record in letters} == set(garbage)
-    assert_flags_are_those_of_the_counting_stage(kafka, names)
-
-
-def test_a_dead_letter_that_is_too_large_for_its_topic_is_shortened_and_stops_nothing(
-    kafka: str, kafka_topics: MakeTopics, tmp_path: Path
-) -> None:
-    names = kafka_topics()
-    with clients.admin(kafka) as admin:
-        from kafka.admin import ConfigResource, ConfigResourceType
-
-        limit = {"max.message.bytes": "200000"}
-        admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, names.dead_letters, limit)])
-    large, small = b"x" * 900_000, b"not json"
-    # A worker demands room for what it is made for, so it is told not to look.
-    with WorkerProcess(kafka, names, tmp_path / "log", "unchecked") as worker:
-        worker.wait_until_ready()
-        send(kafka, names.likes, [(b"a", small), (b"a", large), (b"a", small)] * 3)
-        worker.wait_until_read({names.likes: 9})
-        worker.wait_until_idle()
-        assert worker.metrics()["boostwatch_dead_letters_mended_total"][()] == 3
-        assert worker.stop() == 0
-    letters = drain(kafka, names.dead_letters)
-    assert Counter(len(record.value) for record in letters) == {len(small): 6, 65_536: 3}
-    mended = [record for record in letters if len(record.value) == 65_536]
-    assert all(dict(record.headers)["boostwatch.errors.mended"].startswith(b"MessageSizeTooLarge") for record in mended)
-    assert all(read_headers(record.headers).last.offset is not None for record in mended)  # type: ignore[union-attr]
-
-
 def test_a_failing_stage_stops_the_worker_before_its_batch_counts_as_done(
     kafka: str, kafka_topics: MakeTopics, tmp_path: Path
 ) -> None:
@@ -302,29 +262,6 @@ def test_a_flag_that_the_broker_refuses_stops_the_worker_with_the_reason(
         assert worker.ended() == 3
         assert f"a record for topic {names.flags} was not acknowledged (MessageSizeTooLargeError" in worker.log
     assert committed(kafka, names.likes, names.actions).get(0, 0) < ends(kafka, names.actions)[0]
-
-
-@pytest.mark.parametrize("wrong", ["nobody", "no topic", "partitions"])
-def test_what_is_wrong_at_the_start_is_told_in_one_line(
-    wrong: str, kafka: str, kafka_topics: MakeTopics, tmp_path: Path
-) -> None:
-    names = kafka_topics(2)
-    changes: dict[str, object] = {"partitions": 2}
-    if wrong == "nobody":
-        changes["bootstrap"] = "127.0.0.1:1"
-    elif wrong == "no topic":
-        changes["topic_likes"] = "nowhere"
-    else:
-        changes["partitions"] = 3
-    with WorkerProcess(kafka, names, tmp_path / "log", **changes) as worker:
-        assert worker.ended() == 3
-        told = {
-            "nobody": "127.0.0.1:1",
-            "no topic": "topic nowhere missing: `boostwatch topics`",
-            "partitions": "set partitions to 2",
-        }
-        assert told[wrong] in worker.log.splitlines()[-1]
-        assert "Traceback" not in worker.log
 
 
 def test_a_broker_that_dies_stops_the_worker_with_nothing_committed_too_far(

@@ -30,7 +30,7 @@ Metrics = dict[str, dict[tuple[str, ...], float]]
 
 
 class WorkerProcess:
-    """One worker on the topics of a test."""
+    """One worker on the topics of a test: the command itself, or with `arguments` a changed one."""
 
     def __init__(self, bootstrap: str, names: TopicNames, log: Path, /, *arguments: str, **settings: object) -> None:
         chosen = {
@@ -46,9 +46,10 @@ class WorkerProcess:
         self._port = chosen["http_port"]
         self._log = log
         environment = {key: value for key, value in os.environ.items() if not key.startswith("BOOSTWATCH_")}
+        command = ["tests.integration.changed_worker", *arguments] if arguments else ["streams.cli", "worker"]
         with log.open("ab") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.integration.flat_worker", *arguments],
+                [sys.executable, "-m", *command],
                 cwd=ROOT,
                 env=environment | {f"BOOSTWATCH_{name.upper()}": str(value) for name, value in chosen.items()},
                 stdout=out,
@@ -115,9 +116,11 @@ class WorkerProcess:
             time.sleep(0.1)
 
     def wait_until_ready(self) -> None:
-        self.wait_for(lambda: self.get("/ready") is not None, "readiness")
+        """Wait until partitions are assigned. Where no loop was compiled yet that comes first, and takes minutes."""
+        self.wait_for(lambda: self.get("/ready") is not None, "readiness", within_s=240)
 
     def wait_until_read(self, counts: dict[str, int]) -> None:
+        self.wait_until_ready()
         self.wait_for(lambda: all(sum(self.read(t).values()) >= n for t, n in counts.items()), f"events {counts}")
 
     def wait_until_idle(self) -> None:

@@ -1,8 +1,9 @@
-"""A worker process for tests: `streams.worker` with untrained models, so that it needs no shipped ones.
+"""The worker with a part changed, as a process for tests: `python -m tests.integration.changed_worker PART...`.
 
-`python -m tests.integration.flat_worker [counting] [unchecked] [impatient]`; with `counting` the subject stage is
-one that flags every subject at its tenth action, and fails on the subject "boom"; with `unchecked` the topics are
-taken as they are; with `impatient` Kafka is waited for some seconds only. Settings come from BOOSTWATCH_* as always.
+`counting`: the subject stage flags every subject at its tenth action, and fails on the subject "boom".
+`unchecked`: the topics are taken as they are.
+`impatient`: Kafka is waited for some seconds only.
+Settings come from BOOSTWATCH_* as always.
 """
 
 from __future__ import annotations
@@ -15,12 +16,9 @@ from typing import TYPE_CHECKING
 
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
-from detectors.calibration import Thresholds, untrained
-from detectors.marks import MarkModel
-from detectors.settings import SUBJECT_KINDS
 from schemas.flags import Detector, Evidence, Flag, Kind, Severity, Status, Subject, SubjectType, Window, flag_id
 from schemas.hashing import hash_id
-from streams import app, pipeline, worker
+from streams import app, worker
 from streams.errors import BoostwatchError
 from streams.logs import configure
 from streams.settings import Settings
@@ -74,9 +72,6 @@ def flag_of(subject: str, ts: int) -> Flag:
 
 
 def main(arguments: list[str]) -> int:
-    marks = MarkModel.flat({})
-    thresholds = Thresholds(1, {}, {kind: untrained() for kind in SUBJECT_KINDS})
-    vars(pipeline).update(shipped_marks=lambda: marks, shipped_thresholds=lambda: thresholds)
     patched = vars(worker)
     if "unchecked" in arguments:
         patched["require_topics"] = lambda _: None
