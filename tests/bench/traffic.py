@@ -7,11 +7,12 @@ import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewTopic
 
+from streams import clients, topics
+from streams.connections import planned_topics
 from streams.settings import Settings
 from streams.simulator import TOPICS, Scenario, simulate
 from tests.kafka_broker import given_broker, running_broker
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 HOURS_MS = 24 * 3_600_000
 EVENTS_PER_ACCOUNT = 15
-BLOCK_BYTES_MAX = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +49,13 @@ def broker(scratch: Path) -> Iterator[str]:
 def load(bootstrap: str, events: int, partitions: int, seed: int, console: Console) -> Loaded:
     """Create topics under a name of this run and send about `events` records, keyed by actor as Java's clients do."""
     prefix = f"bench-{uuid.uuid4().hex[:8]}"
-    environment = {"BOOSTWATCH_BOOTSTRAP": bootstrap, "BOOSTWATCH_PARTITIONS": str(partitions)}
+    environment: dict[str, Any] = {"BOOSTWATCH_BOOTSTRAP": bootstrap, "BOOSTWATCH_PARTITIONS": str(partitions)}
     for name, field in Settings.model_fields.items():
         if name.startswith("topic_"):
             environment[f"BOOSTWATCH_{name.upper()}"] = f"{prefix}.{field.default}"
-    _create_topics(environment, partitions)
+    settings = Settings(**{name.removeprefix("BOOSTWATCH_").lower(): value for name, value in environment.items()})
+    with clients.admin(bootstrap) as admin:
+        topics.create(admin, planned_topics(settings))
     begin_ms = int(time.time() * 1000) - HOURS_MS
     scenario = Scenario(
         start_ms=begin_ms,
@@ -89,14 +91,3 @@ def load(bootstrap: str, events: int, partitions: int, seed: int, console: Conso
         raise RuntimeError(f"{left} records were not acknowledged by {bootstrap}")
     console.print(f"  loaded {sent:,} events into {partitions} partitions a topic")
     return Loaded(sent, tuple(environment[f"BOOSTWATCH_TOPIC_{topic.upper()}"] for topic in TOPICS), environment)
-
-
-def _create_topics(environment: dict[str, str], partitions: int) -> None:
-    admin = AdminClient({"bootstrap.servers": environment["BOOSTWATCH_BOOTSTRAP"]})
-    topics = [
-        NewTopic(name, partitions, 1, config={"max.message.bytes": str(BLOCK_BYTES_MAX)})
-        for variable, name in environment.items()
-        if variable.startswith("BOOSTWATCH_TOPIC_")
-    ]
-    for future in admin.create_topics(topics).values():
-        future.result(30)
