@@ -27,7 +27,6 @@ import numpy as np
 from detectors.actions import Trait
 from detectors.compiled import compiled
 from detectors.subject_rows import BINS, BOUGHT, COMPONENTS, LEVELS, RECENT
-from detectors.windows import in_hour, in_slot
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,12 +46,14 @@ KNOWN_EDGES: Final = (-3.0, -1.0, 0.5, 1.5, 2.5, 3.5)
 
 NEW_TRAITS: Final = int(Trait.FIRST_SEEN)
 
-TEMPO_EDGES: Final = (6.0, 20.0, 60.0, 200.0, 800.0)
+TEMPO_EDGES: Final = (6.0, 30.0, 120.0, 500.0, 2_000.0)
 """Upper edges of the classes of how fast actions come but the last, actions an hour."""
 
-TEMPO_SLOT: Final = 4.0
-"""Actions an hour that each one in the newest five minutes stands for, at the least: a third of the full pace, so that
-two at once are no crowd."""
+PACE_ACTIONS: Final = 8.0
+"""Actions over which the pace is averaged: a burst shows in it after a dozen, whatever was before."""
+
+PACE_FIRST: Final = log(3_600_000.0)
+"""The pace before a second action: one an hour."""
 
 FADE_SLOTS: Final = 1008.0
 """E-fold time of the statistic without actions: half a week in slots, since a drip comes daily at least."""
@@ -183,9 +184,21 @@ def suspicious_share(row: Any, last: int, suspicious: int) -> float:
 
 
 @compiled
+def keep_pace(row: Any, ts: int) -> None:
+    """Learn the gap before an action. Gaps under a second count as one: clocks and deliveries are not finer."""
+    if row["last_ms"] == 0:
+        row["last_ms"] = ts
+        row["pace"] = PACE_FIRST
+        return
+    gap = max(ts - int(row["last_ms"]), 1_000)
+    row["pace"] = float(row["pace"]) + (log(gap) - float(row["pace"])) / PACE_ACTIONS
+    row["last_ms"] = max(ts, int(row["last_ms"]))
+
+
+@compiled
 def tempo_of(row: Any) -> int:
     """Return the class of how fast actions come to a row now."""
-    hourly = max(TEMPO_SLOT * in_slot(row), in_hour(row))
+    hourly = 3_600_000.0 / exp(float(row["pace"]))
     tempo = 0
     while tempo < len(TEMPO_EDGES) and hourly >= TEMPO_EDGES[tempo]:
         tempo += 1

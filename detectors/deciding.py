@@ -12,6 +12,7 @@ from detectors.composition import (
     contribute,
     corrected,
     fade,
+    keep_pace,
     mix_factor,
     remember,
     suspicious_share,
@@ -34,6 +35,10 @@ QUIET_MS, QUIET_GAPS, QUIET_MS_MAX = 0, 1, 2
 
 PUSHED_MAX = 0.5
 """Share of a keyword's suspicious searches that may push one result: above it that is what they are for."""
+
+SUSPECTED = 0.75
+"""Share of the threshold from which on an hour is not learned as usual. Lower ones would keep a subject whose
+audience is merely odd from ever getting a baseline."""
 
 CAP = 1.5
 """The statistic stops at this multiple of the threshold."""
@@ -99,7 +104,7 @@ def forget_run(row: Any) -> None:
 
 @compiled
 def need_factor(row: Any, rule: Any, passed: int) -> float:
-    """Return the factor on the threshold that the gate and removals ask for, 0 where the door is shut."""
+    """Return the factor on the thresholds that the gate and removals ask for, 0 where the door is shut."""
     factor = 0.0
     if passed & ~GATE_SLOW:
         factor = 1.0
@@ -115,7 +120,7 @@ def need_factor(row: Any, rule: Any, passed: int) -> float:
 def tips(row: Any, rule: Any, pool: Any, passed: int, lane: int, ratio: float) -> bool:
     """Return whether an action whose statistic is `ratio` of the threshold opens an episode."""
     factor = need_factor(row, rule, passed)
-    if factor == 0.0 or ratio < factor:
+    if factor == 0.0 or ratio < min(factor, 1.0):
         return False
     if distinct(popcount(row["seen_suspicious"]), SMALL_BITS) < rule["actors_min"]:
         return False
@@ -147,6 +152,7 @@ def weigh(row: Any, rule: Any, pool: Any, action: Action, lane: int, clock: int)
     slot = action.ts // SLOT_MS
     gated = advance_row(row, rule, pool, slot, clock)
     count(row, slot)
+    keep_pace(row, action.ts)
     pool["actions"] += 1.0
     mark = tagged(action.mark, action.traits)
     nats = corrected(row, rule, pool, mark)
@@ -154,10 +160,11 @@ def weigh(row: Any, rule: Any, pool: Any, action: Action, lane: int, clock: int)
         nats += float(rule["clicked"][1 if action.item != np.uint64(0) else 0])
     # What a subject's first odd action says counts for the population: only what follows on suspicion does not.
     suspected = max(row["stat"][0], row["stat"][1], row["stat"][2]) >= rule["warm"]
-    greatest = accumulate(row, nats, slot, CAP * threshold_of(row, rule))
+    threshold = threshold_of(row, rule)
+    greatest = accumulate(row, nats, slot, CAP * threshold)
     warm = greatest >= rule["warm"]
     remember(row, pool, mark, not warm)
-    if warm:
+    if greatest >= SUSPECTED * threshold:
         row["suspected"] |= hour_bit(slot)
     if not suspected:
         contribute(row, pool, mark, action.traits)

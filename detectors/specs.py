@@ -44,11 +44,11 @@ class Spec:
         words: of its evidence.
         floors: least actions in 5 minutes, an hour, 24 hours, 7 days for the gate at that scale.
         gate_nats: least -log tail probability against the baseline at the same scales.
-        gate_slow_nats: the same for the second door, at 24 hours and 7 days, behind which the mix must have
-            changed more (`slow_factor`): a drip.
-        slow_factor: factor on the threshold behind the second door.
+        gate_slow_nats: the same for the second door, at 24 hours and 7 days, behind which the mix must be clearer
+            (`slow_factor`): a drip.
+        slow_factor: factor on the Bayes factor behind the second door.
         wave_share, wave_factor: where suspicious actors have taken back this share of a day's actions, the factor
-            on the threshold.
+            on both thresholds.
         suspicious_nats: from which on a mark counts as suspicious.
         mark_max_nats: that one action can add at the most, so that no single actor decides.
         actors_min: least distinct suspicious actors (estimated).
@@ -70,10 +70,10 @@ class Spec:
     floors: tuple[float, float, float, float] = (8, 10, 14, 20)
     gate_nats: tuple[float, float, float, float] = (7.0, 7.0, 7.0, 7.0)
     gate_slow_nats: float = 1.5
-    slow_factor: float = 1.25
+    slow_factor: float = 1.75
     wave_share: float = 0.3
     wave_factor: float = 0.75
-    suspicious_nats: float = 1.0
+    suspicious_nats: float = 0.25
     mark_max_nats: float = 5.0
     actors_min: float = 8.0
     share_min: float = 0.25

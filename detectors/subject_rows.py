@@ -66,6 +66,8 @@ ROW_FIELDS: Final[list[Field]] = [
     ("slot", np.int32),  # newest slot seen
     ("merged", np.int32),  # hour since the epoch: hours before it are in the baseline
     ("born", np.int32),  # first slot, 0 in a fresh row
+    ("last_ms", np.int64),  # newest action
+    ("pace", np.float32),  # usual log of the gap between actions, ms, the newest eight counting most
     ("cooldown", np.int32),  # nothing opens before this slot
     ("suspect", np.int32),  # place among the suspects, NOT_SUSPECT without one
     # how many; the rings are indexed by slot, hour and day modulo their length
