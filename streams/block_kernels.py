@@ -8,7 +8,7 @@ counts, so all blocks of a batch are written in one call.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -66,44 +66,61 @@ def _rises(column: int) -> bool:
     return column in (OFFSET, WATERMARK)
 
 
+class KeyTables(NamedTuple):
+    """What the keys of blocks are found by and put into; room for as many keys as there are keyed cells."""
+
+    keys: NDArray[np.uint64]  # (k,) the tables of all blocks, one after another
+    places: NDArray[np.int64]  # (k, 2) the column and row where each key first occurs
+    slots: NDArray[np.int32]  # 2^(64 - shift), at least twice k: places in `keys`, -1 where empty
+    slot_of: NDArray[np.int32]  # (k,) the slot of each key
+    seed: np.uint64  # which keys collide depends on it, so no stranger knows
+    shift: np.uint64
+
+
+def key_tables(rows: int, seed: int) -> KeyTables:
+    """Make room for the keys of `rows` rows, actors included."""
+    most = (KEYED + 1) * rows
+    bits = max(3, (2 * most).bit_length())
+    return KeyTables(
+        keys=np.empty(most, np.uint64),
+        places=np.empty((most, 2), np.int64),
+        slots=np.full(1 << bits, -1, np.int32),
+        slot_of=np.empty(most, np.int32),
+        seed=np.uint64(seed),
+        shift=np.uint64(64 - bits),
+    )
+
+
 @compiled
 def index_keys(
-    matrix: NDArray[np.int64],
-    start: int,
-    end: int,
-    named_from: int,
-    seed: np.uint64,
-    shift: np.uint64,
-    slots: NDArray[np.int32],
-    keys: NDArray[np.uint64],
-    key_slots: NDArray[np.int32],
-    first_key: int,
+    matrix: NDArray[np.int64], start: int, end: int, named_from: int, tables: KeyTables, first_key: int
 ) -> int:
     """Replace the keyed columns of rows `start` to `end` by places in a table of keys; return where the table ends.
 
-    The table begins at `keys[first_key]`, in the order in which keys first occur. Actors with a mark of at least
-    `named_from` are in it too, so that they are named. `slots` has 2^(64 - shift) entries, at least twice as many
-    as there may be keys, all -1, and is left so. Which keys collide depends on `seed`, which no stranger knows.
+    The table begins at `tables.keys[first_key]`, in the order in which keys first occur. Actors with a mark of at
+    least `named_from` are in it too, so that they are named.
     """
-    mask = len(slots) - 1
+    mask = len(tables.slots) - 1
     end_key = first_key
     for column in range(KEYED + 1):
         for row in range(start, end):
             if column == ACTOR and matrix[MARK, row] < named_from:
                 continue
             key = np.uint64(matrix[column, row])
-            slot = np.int64(((key ^ seed) * _SCATTER) >> shift)
-            while slots[slot] >= 0 and keys[slots[slot]] != key:
+            slot = np.int64(((key ^ tables.seed) * _SCATTER) >> tables.shift)
+            while tables.slots[slot] >= 0 and tables.keys[tables.slots[slot]] != key:
                 slot = (slot + 1) & mask
-            if slots[slot] < 0:
-                slots[slot] = end_key
-                keys[end_key] = key
-                key_slots[end_key] = slot
+            if tables.slots[slot] < 0:
+                tables.slots[slot] = end_key
+                tables.keys[end_key] = key
+                tables.slot_of[end_key] = slot
+                tables.places[end_key, 0] = column
+                tables.places[end_key, 1] = row
                 end_key += 1
             if column < KEYED:
-                matrix[column, row] = slots[slot] - first_key
+                matrix[column, row] = tables.slots[slot] - first_key
     for place in range(first_key, end_key):
-        slots[key_slots[place]] = -1
+        tables.slots[tables.slot_of[place]] = -1
     return end_key
 
 
@@ -147,22 +164,18 @@ def write_blocks(
     matrix: NDArray[np.int64],
     starts: NDArray[np.int64],
     named_from: int,
-    seed: np.uint64,
-    shift: np.uint64,
-    slots: NDArray[np.int32],
-    keys: NDArray[np.uint64],
-    key_slots: NDArray[np.int32],
+    tables: KeyTables,
     out: NDArray[np.uint8],
     ends: NDArray[np.int64],
 ) -> None:
     """Write the columns of blocks of rows, one after another; block b has rows `starts[b]` to `starts[b + 1]`.
 
-    `ends[b]` is where block b ends, in `out` and in `keys`, shape (blocks, 2).
+    `ends[b]` is where block b ends, in `out` and in `tables.keys`, shape (blocks, 2).
     """
     at = 0
     key = 0
     for block in range(len(starts) - 1):
-        key = index_keys(matrix, starts[block], starts[block + 1], named_from, seed, shift, slots, keys, key_slots, key)
+        key = index_keys(matrix, starts[block], starts[block + 1], named_from, tables, key)
         at = write_columns(matrix, starts[block], starts[block + 1], out, at)
         ends[block, 0] = at
         ends[block, 1] = key

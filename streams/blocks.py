@@ -26,7 +26,6 @@ from streams.block_kernels import (
     COLUMNS,
     DEVICE,
     ITEM,
-    KEYED,
     MARK,
     OFFSET,
     OWNER,
@@ -38,12 +37,15 @@ from streams.block_kernels import (
     TS,
     VERB,
     WATERMARK,
+    key_tables,
     read_columns,
     write_blocks,
 )
 from streams.block_names import NameTable, write_names
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 MAGIC = b"bwab"
@@ -58,7 +60,7 @@ sample actors; naming every organic actor would double a block."""
 _IDLE = 1
 _PREFIX = struct.Struct("<4sBBHIIIIqqqQ")
 _CHECKSUM = struct.Struct("<Q")
-_SEED = np.uint64(secrets.randbits(64))
+_SEED = secrets.randbits(64)
 _LZ4_WORST = 255
 """lz4 cannot shrink by more than this, so a larger claim is a lie and is not allocated."""
 
@@ -99,6 +101,25 @@ class BlockHeader:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """The events that actions were made of, to name things by: no table of all strings is needed then.
+
+    `rows[i]` is the event of action i, and `texts` are the events' subjects, owners, items and actors.
+    """
+
+    texts: tuple[Sequence[str | None], Sequence[str | None], Sequence[str | None], Sequence[str | None]]
+    rows: NDArray[np.int32]
+
+    def names(self, places: NDArray[np.int64]) -> list[str | None]:
+        """Return the names that stand in these columns and rows of actions, shape (k, 2)."""
+        texts = self.texts
+        return [
+            texts[column][row]
+            for column, row in zip(places[:, 0].tolist(), self.rows[places[:, 1]].tolist(), strict=True)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
 class Block:
     """One block, read. `offsets` (shape (n,), never falling) is each action's offset in the source partition."""
 
@@ -113,30 +134,32 @@ def pack(actions: Actions, offsets: NDArray[np.int64], header: BlockHeader) -> b
 
 
 def pack_all(
-    actions: Actions, offsets: NDArray[np.int64], starts: NDArray[np.int64], header: BlockHeader
+    actions: Actions,
+    offsets: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    header: BlockHeader,
+    origin: Origin | None = None,
 ) -> list[bytes]:
     """Pack runs of rows into a block each, all with the same header: block b has rows `starts[b]` to `starts[b + 1]`.
 
     `starts` begins with 0 and ends with n. One call for all blocks of a batch: most of what a small block costs is
-    paid once.
+    paid once. With `origin` names are taken from there, without it from the actions.
     """
     n, blocks = len(actions), len(starts) - 1
     if starts[0] != 0 or starts[-1] != n:
         raise ValueError(f"blocks from {starts[0]} to {starts[-1]} are not all of {n} rows")
     matrix = _to_matrix(actions, offsets)
-    bits = max(3, int(2 * (KEYED + 1) * (n + 1)).bit_length())
-    keys = np.empty((KEYED + 1) * n, np.uint64)
+    tables = key_tables(n, _SEED)
     out = np.empty(blocks * TABLE_BYTES + n * ROW_BYTES_MAX, np.uint8)
     ends = np.zeros((blocks, 2), np.int64)
-    slots, key_slots = np.full(1 << bits, -1, np.int32), np.empty(len(keys), np.int32)
-    write_blocks(matrix, starts, NAMED_MARK_MIN, _SEED, np.uint64(64 - bits), slots, keys, key_slots, out, ends)
-    find = actions.names.find
-    names = [find(key) if key != ABSENT else None for key in keys[: ends[-1, 1]].tolist()] if blocks else []
+    write_blocks(matrix, starts, NAMED_MARK_MIN, tables, out, ends)
+    used = int(ends[-1, 1]) if blocks else 0
+    names = _names(actions, tables.keys[:used]) if origin is None else origin.names(tables.places[:used])
     values: list[bytes] = []
     at = key_at = 0
     rows = np.diff(starts).tolist()
     for count, (end, key_end) in zip(rows, ends.tolist(), strict=True):
-        raw = out[at:end].tobytes() + write_names(keys[key_at:key_end], names[key_at:key_end])
+        raw = out[at:end].tobytes() + write_names(tables.keys[key_at:key_end], names[key_at:key_end])
         values.append(_seal(raw, count, key_end - key_at, header))
         at, key_at = end, key_end
     return values
@@ -145,6 +168,11 @@ def pack_all(
 def pack_watermark(header: BlockHeader) -> bytes:
     """Pack a block without rows."""
     return pack(_NO_ACTIONS, np.empty(0, np.int64), header)
+
+
+def _names(actions: Actions, keys: NDArray[np.uint64]) -> list[str | None]:
+    find = actions.names.find
+    return [find(key) if key != ABSENT else None for key in keys.tolist()]
 
 
 def _seal(raw: bytes, rows: int, names: int, header: BlockHeader) -> bytes:

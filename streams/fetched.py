@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 Header = tuple[str, bytes | None]
 
-RECORD_OVERHEAD_BYTES = 150
-"""Memory of one record beside its key and value: two bytes objects, list entries, offset and timestamp."""
+RECORD_OVERHEAD_BYTES = 200
+"""Memory of one record beside its value, about: two bytes objects, the key, list entries, offset and timestamp."""
 
 LOG_APPEND_TIME = 1
 """`timestamp_type` of a record batch whose records all have the broker's time."""
@@ -51,8 +51,7 @@ class FetchedBatch:
     ticket: Ticket | None = None
 
     def __post_init__(self) -> None:
-        sizes = sum(map(len, filter(None, self.values))) + sum(map(len, filter(None, self.keys)))
-        self.size_bytes = sizes + RECORD_OVERHEAD_BYTES * len(self.values)
+        self.size_bytes = sum(map(len, filter(None, self.values))) + RECORD_OVERHEAD_BYTES * len(self.values)
 
     def __len__(self) -> int:
         return len(self.values)

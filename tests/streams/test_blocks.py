@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from detectors.actions import Actions
 from schemas.hashing import hash_id
-from streams.blocks import NAMED_MARK_MIN, BlockHeader, BlockRefused, pack, pack_all, pack_watermark, unpack
+from streams.blocks import NAMED_MARK_MIN, BlockHeader, BlockRefused, Origin, pack, pack_all, pack_watermark, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -110,6 +110,18 @@ def test_blocks_that_are_packed_together_are_those_packed_apart(
     for value, (start, end) in zip(values, pairwise([0, *cuts, n]), strict=True):
         rows = np.arange(start, end)
         assert value == pack(actions.take(rows), offsets[rows], HEADER)
+
+
+def test_names_can_be_taken_from_the_events_that_the_actions_were_made_of() -> None:
+    actions, offsets = example()
+    n = len(actions)
+    rows = np.arange(n, dtype=np.int32)[::-1].copy()
+    texts = ([f"subject {i}" for i in range(n)], [None] * n, [None] * n, [f"actor {i}" for i in range(n)])
+    (value,) = pack_all(actions, offsets, np.array([0, n]), HEADER, Origin(texts, rows))
+    names = unpack(value).actions.names
+    assert names.find(int(actions.subject[3])) == f"subject {n - 1 - 3}"
+    assert names.find(int(actions.actor[1])) == f"actor {n - 1 - 1}"
+    assert names.find(int(actions.actor[2])) is None
 
 
 @given(some_actions())
