@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import doctest
 import subprocess
 from pathlib import Path
 
@@ -128,3 +129,9 @@ def test_the_lock_file_carries_hashes_and_no_address() -> None:
     pins = [line for line in text.splitlines() if line and not line.startswith((" ", "#"))]
     assert pins
     assert text.count("--hash=sha256:") >= len(pins)
+
+
+def test_the_examples_of_the_readme_run() -> None:
+    outcome = doctest.testfile(str(ROOT / "README.md"), module_relative=False)
+    assert outcome.attempted > 0
+    assert outcome.failed == 0
