@@ -6,6 +6,8 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import pytest
+
 from schemas.dead_letters import read_headers
 from schemas.flags import decode_flag
 from streams import clients, topics
@@ -264,6 +266,27 @@ def test_a_flag_that_the_broker_refuses_stops_the_worker_with_the_reason(
     assert committed(kafka, names.likes, names.actions).get(0, 0) < ends(kafka, names.actions)[0]
 
 
+@pytest.mark.slow
+def test_a_broker_that_comes_back_in_time_costs_nothing(own_broker: KafkaBroker, tmp_path: Path) -> None:
+    names = TopicNames()
+    with clients.admin(own_broker.bootstrap) as admin:
+        topics.create(admin, topics.plan(names, 4))
+    with WorkerProcess(own_broker.bootstrap, names, tmp_path / "log") as worker:
+        worker.wait_until_ready()
+        send_valid(own_broker.bootstrap, names, 0, 5_000)
+        worker.wait_for(lambda: sum(worker.read(names.likes).values()) > 0, "records to be read")
+        own_broker.kill()
+        own_broker.start()
+        sent = send_valid(own_broker.bootstrap, names, 5_000, 5_000)
+        worker.wait_until_idle()
+        assert {topic: sum(worker.read(topic).values()) for topic in sent} == dict.fromkeys(sent, 10_000)
+        assert worker.stop() == 0
+    offsets = {source: sorted(set(found)) for source, found in forwarded(own_broker.bootstrap, names).items()}
+    assert offsets == everything(own_broker.bootstrap, names)
+    assert_all_committed(own_broker.bootstrap, names)
+
+
+@pytest.mark.slow
 def test_a_broker_that_dies_stops_the_worker_with_nothing_committed_too_far(
     own_broker: KafkaBroker, tmp_path: Path
 ) -> None:
