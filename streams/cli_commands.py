@@ -96,6 +96,26 @@ def _flags(settings: Settings, given: argparse.Namespace) -> None:
     flags_view.run(settings, since=given.since, kinds=given.kind or [], raw=given.json)
 
 
+def _verdict(settings: Settings, given: argparse.Namespace) -> None:
+    from streams import verdict_command
+
+    verdict_command.run(settings, given.flag_id, given.verdict, by=given.by, note=given.note)
+
+
+def _dead_letters(settings: Settings, given: argparse.Namespace) -> None:
+    from streams import dead_letters_replay
+    from streams.dead_letters_view import Wanted, run
+    from streams.errors import ConfigurationError
+
+    wanted = Wanted(frozenset(given.reason or ()), frozenset(given.topic or ()))
+    if given.replay:
+        dead_letters_replay.run(settings, wanted, mend=given.mend, again=given.again)
+    elif given.mend or given.again:
+        raise ConfigurationError("--mend and --again say how to send again: give --replay with them")
+    else:
+        run(settings, wanted, limit=given.limit, raw=given.json)
+
+
 def _schemas(_: Settings, given: argparse.Namespace) -> None:
     from schemas import documents
 
@@ -223,6 +243,43 @@ COMMANDS = (
             argument("--since", choices=("beginning", "now"), default="now", help="where to begin (default: now)"),
             argument("--kind", action="append", choices=KINDS, help="only this kind; may be given again"),
             argument("--json", action="store_true", help="the records' own JSON, one a line"),
+        ),
+    ),
+    Command(
+        "verdict",
+        "answer a flag: it was right, or it was not",
+        "Sends a verdict to the verdicts topic and returns once the broker has it. A repeat does no harm.",
+        (
+            "boostwatch verdict 0a1b2c3d-0000-5000-8000-000000000000 confirmed",
+            'boostwatch verdict 0a1b2c3d-0000-5000-8000-000000000000 dismissed --note "a giveaway"',
+        ),
+        _verdict,
+        (
+            argument("flag_id", metavar="FLAG_ID", help="the flag's id"),
+            argument("verdict", choices=("confirmed", "dismissed"), help="what it turned out to be"),
+            argument("--by", help="who answers (default: the user that runs this)"),
+            argument("--note", metavar="TEXT", help="why, for people"),
+        ),
+    ),
+    Command(
+        "dead-letters",
+        "look at what was refused, and send it again once it can be taken",
+        "Counts the dead letters by topic and reason and shows the latest. With --replay they go to the topic they\n"
+        "came from, with their key, headers and timestamp; a further --replay goes on where that one ended.",
+        (
+            "boostwatch dead-letters",
+            "boostwatch dead-letters --json --reason wrong_type | jq -r .value",
+            "boostwatch dead-letters --replay --reason wrong_type --mend \"jq -c '.ts |= tonumber'\"",
+        ),
+        _dead_letters,
+        (
+            argument("--reason", action="append", help="only with this reason; may be given again"),
+            argument("--topic", action="append", help="only of this input topic; may be given again"),
+            argument("--limit", type=number(0, 1_000_000), default=10, help="how many to show (default: 10)"),
+            argument("--json", action="store_true", help="every one, as a line of JSON"),
+            argument("--replay", action="store_true", help="send them again"),
+            argument("--mend", metavar="COMMAND", help="put the values through this, one a line in, one a line out"),
+            argument("--again", action="store_true", help="begin at the first, not where the last --replay ended"),
         ),
     ),
     Command(
