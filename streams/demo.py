@@ -14,6 +14,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,6 +58,9 @@ TRAFFIC_END_S = 3.0
 
 POLL_MS = 100
 
+SETTLED_LOOKS = 2
+"""Looks in a row without records waiting before all is taken as done: the worker counts what waits once a second."""
+
 LAST_LOOKS = 5
 """At the flags topic once the worker has ended: half a second for the last of them to come."""
 
@@ -96,6 +100,8 @@ class Demo:
         self._patience = self._started + READY_S
         self._ready = False
         self._read = 0  # events, by the worker's own metrics
+        self._waiting = 0  # records of all topics that were not worked on, by the same
+        self._settled = 0  # looks in a row at which nothing waited in any topic
         self._said = 0  # lines of the traffic's output that were passed on
 
     def start(self, seconds: int, seed: int) -> None:
@@ -115,11 +121,11 @@ class Demo:
         while self._traffic.code is None:
             self._look()
         self._check(self._traffic, over=True)
-        while self._read < self._sent():
+        while self._read < self._sent() or self._settled < SETTLED_LOOKS:
             self._look()
             if time.monotonic() > self._patience:
                 raise DemoFailed(
-                    f"{self._sent():,} events were sent, the worker read {self._read:,} of them and then no more:\n"
+                    f"{self._sent():,} events were sent, the worker read {self._read:,} of them and then did no more:\n"
                     f"{self._worker.tail()}"
                 )
 
@@ -162,9 +168,9 @@ class Demo:
             self._ready = True
             self._patience = now + STUCK_S
             self._tell(f"  {self._age()}: the worker is ready")
-        read = self._read
-        self._read = self._events_read()
-        if self._read > read:
+        read, waiting = self._read, self._waiting
+        self._look_at_metrics()
+        if self._read > read or self._waiting < waiting:
             self._patience = now + STUCK_S
 
     def _show_flags(self) -> None:
@@ -179,13 +185,17 @@ class Demo:
         if child.code is not None and not (over and child.code == 0):
             raise DemoFailed(f"the {child.name} process ended with exit code {child.code}:\n{child.tail()}")
 
-    def _events_read(self) -> int:
+    def _look_at_metrics(self) -> None:
         metrics = self._get("/metrics")
         if metrics is None:
-            return self._read
-        families = text_string_to_metric_families(metrics)
-        samples = [sample for family in families for sample in family.samples]
-        return sum(int(sample.value) for sample in samples if sample.name == "boostwatch_events_total")
+            return
+        totals: defaultdict[str, float] = defaultdict(float)
+        for family in text_string_to_metric_families(metrics):
+            for sample in family.samples:
+                totals[sample.name] += sample.value
+        self._read = int(totals["boostwatch_events_total"])
+        self._waiting = int(totals["boostwatch_consumer_lag_records"])
+        self._settled = 0 if self._waiting else self._settled + 1
 
     def _get(self, path: str) -> str | None:
         try:
