@@ -9,10 +9,10 @@ export OMP_NUM_THREADS := 1
 export NUMBA_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format schemas kafka bench lock clean
+.PHONY: help setup demo test lint format schemas metrics-doc kafka bench lock clean
 
 help: ## what there is to type
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## the virtual environment, from the lock file
 
@@ -45,6 +45,9 @@ format: $(STAMP) ## put the code in the house's form
 
 schemas: $(STAMP) ## write the published schemas from the code's own types
 	@$(BIN)/boostwatch schemas
+
+metrics-doc: $(STAMP) ## write deploy/metrics.md from the code
+	@$(BIN)/python -m streams.metrics_table
 
 kafka: ## a real one-node Kafka in the foreground, without Docker (needs Java 17 and Maven): ARGS="--port 9092"
 	@$(PYTHON) deploy/kafka/broker.py run $(ARGS)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
 
 from detectors import follower_spike, keyword_ranking, keyword_trend, like_boost
 from detectors.lifecycle import Lifecycle
@@ -42,6 +43,9 @@ SPECS: tuple[Spec, ...] = (follower_spike.SPEC, like_boost.SPEC, keyword_trend.S
 """The detector of each lane, in the order of the lanes."""
 
 HOUR_MS = SLOT_MS * SLOTS_HOUR
+
+OLDEST_ROWS = 4_096
+"""Rows of each lane among which the oldest is looked for."""
 
 
 class SubjectStage:
@@ -165,6 +169,16 @@ class SubjectStage:
     def open_episodes(self) -> int:
         """Episodes that are open."""
         return len(self._life.book)
+
+    @property
+    def history_ms(self) -> int:
+        """How far back from the clock, in event time, anything is known of the subjects; about, and cheap to ask.
+
+        Rows are given out from the front, so the first ones hold the oldest that have not made way.
+        """
+        born = np.concatenate([arena.view().rows["born"][:OLDEST_ROWS] for arena in self._tables.arenas])
+        known = born[born > 0]
+        return max(0, self._clock_ms - int(known.min()) * SLOT_MS) if len(known) else 0
 
     @property
     def clock_ms(self) -> int:

@@ -99,6 +99,9 @@ class ActorsAgent:
         """Work on one batch whose ticket was started."""
         started = time.perf_counter()
         topic = self._topics[batch.source.topic]
+        if len(batch) and batch.timestamps[0] > 0:  # very old producers write none
+            delay_s = time.time() - int(batch.timestamps[0]) / 1000
+            self._metrics.receive_delay.labels(batch.source.topic).observe(max(0.0, delay_s))
         events, refusals = decode_batch(topic, batch.values, batch.timestamps)
         marked = self._stages.actors(batch.source.partition).apply(events)
         letters = _letters(batch, refusals)
@@ -142,6 +145,7 @@ class ActorsAgent:
         misrouted = misrouted_keys(batch, events)
         if misrouted:
             self._metrics.misrouted.labels(topic).inc(misrouted)
+        self._metrics.suspicious.labels(topic).inc(int(np.count_nonzero(marked.actions.mark > 0)))
         if len(batch):
             self._metrics.last_record.labels(topic).set(int(batch.timestamps[-1]) / 1000)
 

@@ -19,6 +19,8 @@ from prometheus_client import (
     generate_latest,
 )
 
+from schemas.flags import Kind, Mode, Status
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -26,6 +28,11 @@ OUTCOMES = ("accepted", "duplicate", "late", "dead_letter")
 
 LATENCY_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
 """Fine around the seconds in which a flag should come, coarse up to a backlog of an hour."""
+
+DELAY_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900, 3600, 21600, 86400)
+"""From what is usual to a backlog of a day; 30 s and 120 s are where alerts look."""
+
+SCORE_BUCKETS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 
 BATCH_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
@@ -42,9 +49,21 @@ class Metrics:
         self._make_contract(registry)
         self._make_flow(registry)
         self._make_state(registry)
+        self._make_detection(registry)
+        self._begin(topics)
+
+    def _begin(self, topics: Iterable[str]) -> None:
+        """Make what is counted from 0 visible as 0: a series that first appears at 1 has no increase to alert on."""
         for topic in topics:
             for outcome in OUTCOMES:
                 self.events.labels(topic, outcome)
+            self.misrouted.labels(topic)
+            self.suspicious.labels(topic)
+            self.receive_delay.labels(topic)
+        for kind in Kind:
+            for status in Status:
+                self.flags.labels(kind.value, status.value, Mode.LIVE.value)
+            self.flag_score.labels(kind.value)
 
     def _make_contract(self, registry: CollectorRegistry) -> None:
         self.events = Counter(
@@ -102,6 +121,24 @@ class Metrics:
         self.repeated_actions = counter(
             "repeated_actions_total", "Actions dropped because an earlier block had brought them."
         )
+        self.suspicious = counter(
+            "suspicious_actions_total",
+            "Accepted actions whose mark says that they were rather bought than not, whatever they hit. Its share "
+            "of the accepted ones is the first thing that moves when the marks no longer fit the platform.",
+            ["topic"],
+        )
+        self.receive_delay = Histogram(
+            "boostwatch_receive_delay_seconds",
+            "From the Kafka timestamp of a fetched batch's first record to the start of work on it, once a batch.",
+            ["topic"],
+            buckets=DELAY_BUCKETS_S,
+            registry=registry,
+        )
+        self.oldest_unacknowledged = Gauge(
+            "boostwatch_oldest_unacknowledged_seconds",
+            "For how long the oldest record that was sent waits for its acknowledgement; 0 where none does.",
+            registry=registry,
+        )
         self.commits = counter("commits_total", "Offset commits that the broker has accepted.")
         self.rebalances = counter("rebalances_total", "Assignments of partitions to this worker.")
         self.in_flight_batches = Gauge(
@@ -132,6 +169,53 @@ class Metrics:
         self.state_bytes = gauge("state_bytes", "Bytes of resident state.", ["stage"])
         self.dedup_evicted = gauge(
             "dedup_evicted_ids", "Event ids forgotten before their ten minutes were over, since the start."
+        )
+
+        self.tracked_limit = gauge(
+            "tracked_limit", "Rows that the partitions of this worker may hold; beyond, the coldest make way.", ["what"]
+        )
+        self.evicted = Counter(
+            "boostwatch_evicted_rows_total",
+            "Rows that made way for others at the limit.",
+            ["stage"],
+            registry=registry,
+        )
+        self.ready = gauge("ready", "1 while /ready says yes, else 0.")
+        self.build = gauge("build_info", "1; what runs is in the labels.", ["version", "python"])
+
+    def _make_detection(self, registry: CollectorRegistry) -> None:
+        def gauge(name: str, told: str, labels: Iterable[str] = ()) -> Gauge:
+            return Gauge(f"boostwatch_{name}", told, list(labels), registry=registry)
+
+        self.episodes = Counter(
+            "boostwatch_episodes_total",
+            "Episodes opened, by how severe they were when they opened; shadow ones included.",
+            ["kind", "severity"],
+            registry=registry,
+        )
+        self.flag_score = Histogram(
+            "boostwatch_flag_score",
+            "Score of the flags that open an episode.",
+            ["kind"],
+            buckets=SCORE_BUCKETS,
+            registry=registry,
+        )
+        self.open_episodes = gauge("open_episodes", "Episodes that are open in this worker's partitions.")
+        self.gate_pass_share = gauge(
+            "gate_pass_share",
+            "Share of the subjects' last closed hours that had passed the volume gate, mean over the partitions.",
+            ["kind"],
+        )
+        self.gate_drifts = Counter(
+            "boostwatch_gate_drifts_total",
+            "Times that the share that passes the gate has left its daily rhythm for good (ADWIN).",
+            ["kind"],
+            registry=registry,
+        )
+        self.history = gauge(
+            "history_seconds",
+            "Event time that is known of the subjects, in the partition with the least: under a day, baselines are "
+            "mostly priors. 0 before anything is known.",
         )
 
     def render(self) -> bytes:

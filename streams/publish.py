@@ -41,10 +41,18 @@ class Publisher:
         self._actions = actions
         self._flags = flags
         self._source = source
+        self._waiting: dict[asyncio.Future[Any], float] = {}  # queued at, on the monotonic clock; the oldest first
+
+    @property
+    def oldest_unacknowledged_s(self) -> float:
+        """For how long the oldest record that was sent waits for its acknowledgement, 0 where none does."""
+        return time.monotonic() - next(iter(self._waiting.values())) if self._waiting else 0.0
 
     async def block(self, subject_partition: int, value: bytes) -> Sent:
         """Queue one packed block; what is queued first arrives first at its partition."""
-        sent = await _queued(self._actions, self._producer.submit(self._actions, value, partition=subject_partition))
+        sent = await self._queued(
+            self._actions, self._producer.submit(self._actions, value, partition=subject_partition)
+        )
         self._metrics.blocks.inc()
         self._metrics.block_bytes.inc(len(value))
         return sent
@@ -53,7 +61,7 @@ class Publisher:
         """Stamp and queue one flag."""
         stamped = msgspec.structs.replace(flag, emitted_at=time.time_ns() // 1_000_000)
         value = encode_flag(stamped)
-        sent = await _queued(
+        sent = await self._queued(
             self._flags,
             self._producer.submit(
                 self._flags,
@@ -68,20 +76,24 @@ class Publisher:
         await sent
         self._metrics.flags.labels(flag.kind.value, flag.status.value, flag.mode.value).inc()
         if flag.status is Status.OPENED:
+            self._metrics.episodes.labels(flag.kind.value, flag.severity.value).inc()
+            self._metrics.flag_score.labels(flag.kind.value).observe(flag.score)
             self._metrics.detection_latency.observe(max(0.0, time.time() - flag.detected_at / 1000))
         self._recent.add(value)
+
+    async def _queued(self, topic: str, queueing: Awaitable[asyncio.Future[Any]]) -> Sent:
+        try:
+            sent = await queueing
+        except KafkaError as error:
+            raise _failed(topic, error) from error
+        self._waiting[sent] = time.monotonic()
+        sent.add_done_callback(self._waiting.pop)
+        return _named(topic, sent)
 
 
 async def all_of(sent: Iterable[Sent]) -> None:
     """Wait for every record; raise the first failure once one has failed."""
     await asyncio.gather(*sent)
-
-
-async def _queued(topic: str, queueing: Awaitable[asyncio.Future[Any]]) -> Sent:
-    try:
-        return _named(topic, await queueing)
-    except KafkaError as error:
-        raise _failed(topic, error) from error
 
 
 async def _named(topic: str, sent: asyncio.Future[Any]) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from streams.blocks import BlockHeader, pack_watermark
 from streams.publish import all_of
+from streams.vitals import Vitals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,6 +58,7 @@ class Runtime:
         self._lag: Counter[str] = Counter()
         self._ready = False
         self._health: dict[str, object] = {}
+        self._vitals = Vitals(settings, metrics, stages)
 
     def on_assigned(self, offsets: Mapping[Partition, int | None], strangers: set[Partition]) -> None:
         """Keep the state of partitions that stay and fits; drop the rest."""
@@ -89,6 +91,7 @@ class Runtime:
                 await asyncio.sleep(TICK_S)
                 positions = await consumer.positions()
                 self._look(positions)
+                self._metrics.oldest_unacknowledged.set(publisher.oldest_unacknowledged_s)
                 await self._tell_watermarks(positions, publisher)
         except Exception as error:  # noqa: BLE001
             self._lifecycle.fail(error)
@@ -112,6 +115,8 @@ class Runtime:
         metrics.in_flight_bytes.set(self._ledger.in_flight_bytes)
         metrics.last_progress.set(now - self._progress.age_s)
         metrics.dedup_evicted.set(self._stages.event_ids_evicted())
+        metrics.ready.set(self.ready()[0])
+        self._vitals.look()
         tracked, state_bytes = self._stages.tracked(), self._stages.bytes_resident()
         for what, held in tracked.items():
             metrics.tracked.labels(what).set(held)

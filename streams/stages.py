@@ -56,6 +56,14 @@ class Stages:
             entry = self._subjects[partition] = (stage, {})
         return entry
 
+    def actor_stages(self) -> dict[int, ActorStage]:
+        """Return the actor stages there are, by partition number."""
+        return dict(self._actors)
+
+    def subject_stages(self) -> dict[int, SubjectStage]:
+        """Return the subject stages there are, by partition."""
+        return {partition: stage for partition, (stage, _) in self._subjects.items()}
+
     def keep(self, actors: Iterable[int], subjects: Iterable[int]) -> None:
         """Drop the stages of all other partitions."""
         for name, stages, kept in (("actors", self._actors, set(actors)), ("subjects", self._subjects, set(subjects))):

@@ -4,6 +4,8 @@ import re
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from schemas.flags import Kind
+from streams import metrics_table
 from streams.metrics import OUTCOMES, Metrics
 
 FIXED = {
@@ -50,3 +52,20 @@ def test_two_workers_in_one_process_do_not_share_a_registry() -> None:
     one, two = Metrics(["likes"]), Metrics(["likes"])
     one.events.labels("likes", "accepted").inc()
     assert b'outcome="accepted",topic="likes"} 0.0' in two.render()
+
+
+def test_the_published_table_is_that_of_the_code() -> None:
+    assert metrics_table.PUBLISHED.read_text(encoding="utf-8") == metrics_table.render(), "run make metrics-doc"
+
+
+def test_every_label_says_what_bounds_it() -> None:
+    for name, _, labels, _ in metrics_table.described():
+        assert set(labels) <= set(metrics_table.LABELS), name
+
+
+def test_what_counts_from_nothing_is_there_at_nothing() -> None:
+    text = Metrics(["likes"]).render().decode()
+    for kind in Kind:
+        assert f'boostwatch_flags_total{{kind="{kind.value}",mode="live",status="opened"}} 0.0' in text
+        assert f'boostwatch_flag_score_count{{kind="{kind.value}"}} 0.0' in text
+    assert 'boostwatch_suspicious_actions_total{topic="likes"} 0.0' in text
