@@ -23,6 +23,7 @@ from detectors.hash_index import (
     find_all,
     held_columns,
     remove_rows,
+    rows_for,
 )
 from schemas.hashing import hash_id
 
@@ -70,6 +71,8 @@ class Arena:
         self._version = version
         self._evicted = 0
         self._view = self._empty(min(CAPACITY_FIRST, capacity_max))
+        self._kept = np.zeros(self.capacity, np.bool_)
+        self._removed: list[NDArray[np.uint64]] = []
 
     def __len__(self) -> int:
         return len(self._view.rows) - int(self._view.counters[FREE])
@@ -87,7 +90,7 @@ class Arena:
     @property
     def bytes_resident(self) -> int:
         """Bytes of all arrays, free rows included."""
-        return sum(array.nbytes for array in self._view)
+        return sum(array.nbytes for array in (*self._view, self._kept, *self._removed))
 
     def view(self) -> View:
         """Return the arrays for a compiled loop; ask again after `make_room`, `reserve` or `restore`."""
@@ -132,16 +135,40 @@ class Arena:
 
     def remove(self, rows: NDArray[np.int32]) -> None:
         """Forget the given rows, each of which must be held."""
+        keys = self._view.rows["key"][rows]
         removed = remove_rows(self._view, rows, np.zeros(1, self._dtype))
         if removed < len(rows):
             message = f"row {rows[removed]} is not held, or was given twice"
             raise ValueError(message)
+        # Only what is kept elsewhere must be taken out there, which bounds these by the rows that were ever kept.
+        kept = keys[self._kept[rows]]
+        self._kept[rows] = False
+        if len(kept):
+            self._removed.append(kept)
 
     def take_dirty(self) -> NDArray[np.int64]:
-        """Return the rows that changed since the last call, and count them as clean from here."""
+        """Return the rows that changed since the last call, ascending, and count them as kept from here."""
         rows = np.flatnonzero(self._view.dirty)
         self._view.dirty[rows] = 0
+        self._kept[rows] = True
         return rows
+
+    def take_removed(self) -> NDArray[np.uint64]:
+        """Return the keys of kept rows that went since the last call and are not held now."""
+        keys = np.unique(np.concatenate([np.empty(0, np.uint64), *self._removed]))
+        self._removed = []
+        return np.asarray(keys[find_all(self._view, keys) < 0])
+
+    def mark_kept(self) -> None:
+        """Count everything as it is now as kept: nothing is dirty, nothing was removed."""
+        self._view.dirty[:] = 0
+        self._kept[:] = self._view.rows["key"] != 0
+        self._removed = []
+
+    def forget(self, keys: NDArray[np.uint64]) -> None:
+        """Remove the rows of these keys, each given once; keys that are not held are passed over."""
+        rows = find_all(self._view, np.ascontiguousarray(keys, np.uint64))
+        self.remove(rows[rows >= 0])
 
     def snapshot(self, rows: NDArray[np.integer] | None = None) -> bytes:
         """Return the given rows (default all) as bytes. Equal contents give equal bytes, wherever rows lie."""
@@ -149,28 +176,36 @@ class Arena:
         header = _HEADER.pack(_MAGIC, _FORMAT, self._version, self._fingerprint(), self._dtype.itemsize, len(chosen))
         return header + self._raw()[chosen].tobytes()
 
-    def restore(self, snapshot: bytes) -> None:
-        """Put a snapshot's rows in place of those with the same keys. Restored rows are clean.
+    def restore(self, snapshot: bytes) -> NDArray[np.int32]:
+        """Put a snapshot's rows in place of those with the same keys; restored rows are clean and kept.
+
+        The arena grows with what is restored, so a large state may come in many snapshots at no more cost.
+
+        Returns:
+            The row number of each row, in the order of the snapshot.
 
         Raises:
-            SnapshotMismatchError: another row type, version or format, or cut short.
+            SnapshotMismatchError: another row type, version or format, cut short, or more rows than may be held.
 
         """
         records = self._read(snapshot)
-        known = find_all(self._view, records["key"])
-        known = known[known >= 0]
-        wanted = len(self) - len(known) + len(records)
-        if wanted > self._capacity_max:
-            message = f"snapshot makes {wanted} rows: raise capacity_max, which is {self._capacity_max}, to restore it"
+        keys = np.ascontiguousarray(records["key"])
+        fresh = len(keys) - int(np.count_nonzero(find_all(self._view, keys) >= 0))
+        if len(self) + fresh > self._capacity_max:
+            message = (
+                f"snapshot makes {len(self) + fresh} rows:"
+                f" raise capacity_max, which is {self._capacity_max}, to restore it"
+            )
             raise SnapshotMismatchError(message)
-        self.remove(known)
-        self.reserve(len(records))
-        view = self._view
-        left = int(view.counters[FREE]) - len(records)
-        rows = view.free[left : left + len(records)]
-        view.counters[FREE] = left
+        self.reserve(fresh)
+        rows = np.empty(len(keys), np.int32)
+        at = 0
+        while (at := rows_for(self._view, keys, at, rows)) < len(keys):
+            self.make_room()
         self._raw()[rows] = records.view(self._raw().dtype)
-        self._reindex(len(view.slots), int(view.counters[SEED]))
+        self._view.dirty[rows] = 0
+        self._kept[rows] = True
+        return rows
 
     def _read(self, snapshot: bytes) -> NDArray[Any]:
         if len(snapshot) < _HEADER.size:
@@ -186,7 +221,12 @@ class Arena:
         if len(snapshot) != _HEADER.size + count * itemsize:
             message = f"snapshot of {count} rows has {len(snapshot)} bytes, not {_HEADER.size + count * itemsize}"
             raise SnapshotMismatchError(message)
-        return np.frombuffer(snapshot, self._dtype, count, _HEADER.size)
+        records = np.frombuffer(snapshot, self._dtype, count, _HEADER.size)
+        keys = records["key"]
+        if count and not (keys[0] > 0 and (keys[1:] > keys[:-1]).all()):
+            message = f"snapshot of {count} rows has a key 0, or keys that do not ascend: its bytes were changed"
+            raise SnapshotMismatchError(message)
+        return records
 
     def _raw(self) -> NDArray[np.void]:
         """Return the rows as bytes: copied field by field, the padding between fields would be anything."""
@@ -215,6 +255,7 @@ class Arena:
         grown.free[added : added + left] = before.free[:left]
         grown.counters[FREE] = added + left
         self._view = grown
+        self._kept = np.concatenate([self._kept, np.zeros(added, np.bool_)])
         self._reindex(len(grown.slots), int(before.counters[SEED]))
 
     def _reindex(self, slots: int, seed: int) -> None:

@@ -194,6 +194,20 @@ def find_all(view: View, keys: NDArray[np.uint64]) -> NDArray[np.int32]:
 
 
 @compiled
+def rows_for(view: View, keys: NDArray[np.uint64], start: int, rows: NDArray[np.int32]) -> int:
+    """Fill `rows[start:]` with the row of each key, a new one where it has none.
+
+    Return how far it came: where that is not the end, make room and call again from there.
+    """
+    for place in range(start, len(keys)):
+        row, _ = find_or_insert(view, keys[place], np.int64(0))
+        if row == NO_ROOM:
+            return place
+        rows[place] = row
+    return len(keys)
+
+
+@compiled
 def held_columns(view: View) -> tuple[NDArray[np.int32], NDArray[np.uint64], NDArray[np.int64]]:
     """Return the held rows' numbers, keys and touched times (ms), each of shape (held,), in one pass."""
     held = len(view.rows) - view.counters[FREE]
