@@ -7,11 +7,13 @@ BoostwatchError                 exit code 1
 │   ├── BrokerUnavailable           nobody answers at the address, or the log-in was refused
 │   ├── TopicMissing                a topic that is needed is not there
 │   ├── TopicMismatch               a topic is there, but not as it must be
-│   └── ProduceFailed               a record was not acknowledged
+│   ├── ProduceFailed               a record was not acknowledged
+│   └── MembershipLost              the group went on without this worker
 ├── NoProgress                  4   records wait, and none was finished for too long
 ├── RecordedTrafficError        5   a directory of recorded traffic cannot be read
 ├── SchemasStale                6   the published schemas are not those of the code
-└── DemoFailed                  7   the demo's pipeline did not do its work
+├── DemoFailed                  7   the demo's pipeline did not do its work
+└── StateUnreadable             8   a checkpoint cannot be restored
 ```
 
 Only operational failures are in this tree: they reach the operator as one line and an exit code. A mistake in
@@ -58,6 +60,10 @@ class ProduceFailed(BrokerError):
     """A record was not acknowledged. The worker stops before it commits, so a restart sends it again."""
 
 
+class MembershipLost(BrokerError):
+    """The group went on without this worker, which was paused or cut off for too long. Start it again."""
+
+
 class NoProgress(BoostwatchError):
     """Records wait and none was finished for too long. The process ends, so that its supervisor restarts it."""
 
@@ -80,3 +86,9 @@ class DemoFailed(BoostwatchError):
     """The demo's pipeline did not do its work. The message names the part; its log is printed before."""
 
     exit_code = 7
+
+
+class StateUnreadable(BoostwatchError):
+    """A checkpoint cannot be restored: garbage, another version, another configuration. Nothing was changed."""
+
+    exit_code = 8
