@@ -90,6 +90,12 @@ def _replay(settings: Settings, given: argparse.Namespace) -> None:
     replay.run(settings, given.directory, given.flags, given.batch)
 
 
+def _evaluate(settings: Settings, given: argparse.Namespace) -> None:
+    from streams.evaluation.command import Request, run
+
+    run(settings, Request(given.directory, given.flags, given.report, given.json, given.baselines, given.ablate))
+
+
 def _flags(settings: Settings, given: argparse.Namespace) -> None:
     from streams import flags_view
 
@@ -227,6 +233,26 @@ COMMANDS = (
                 metavar="N",
                 help="events handed over at once, at most (default: 8192); changes the speed, never the flags",
             ),
+        ),
+    ),
+    Command(
+        "evaluate",
+        "replay recorded traffic, then score its flags against attacks.jsonl",
+        "Recall by kind, shape and size with intervals, precision, delay in event time, the share of the bought\n"
+        "actions delivered before the flag, and false flags, those on benign episodes (benign.jsonl) first.",
+        (
+            "boostwatch evaluate /tmp/day --report report.html",
+            "boostwatch evaluate /tmp/day-1 /tmp/day-2 --baselines --json figures.json",
+            "boostwatch evaluate /tmp/day --flags flags.jsonl",
+        ),
+        _evaluate,
+        (
+            argument("directory", nargs="+", type=Path, metavar="DIR", help="recorded traffic whose truth is known"),
+            argument("--report", type=Path, metavar="OUT.html", help="write one page with plots, for offline reading"),
+            argument("--json", type=Path, metavar="OUT.json", help="write all results as JSON"),
+            argument("--flags", type=Path, metavar="FLAGS.jsonl", help="score these flags instead of replaying"),
+            argument("--baselines", action="store_true", help="run simpler methods on the same events beside it"),
+            argument("--ablate", action="store_true", help="replay again without each group of evidence"),
         ),
     ),
     Command(

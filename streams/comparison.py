@@ -3,6 +3,10 @@
 The truth is `attacks.jsonl` (contract.md), and beside it `benign.jsonl`, the simulator's list of episodes that
 look like attacks. A flag is right about an attack when it is of its kind, on its subject (for a pushed search
 result, its note too), and their times meet. What an attack hits beside its subject (`also`) is right as well.
+
+A group has no id that the truth could name, so a `lockstep` flag is right when at least half of the members that
+it names took part. Bought accounts also act like programs and in lockstep while they serve an attack of another
+kind: such a flag on an attack's own actors is right too, though about nobody's line.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from schemas.flags import Flag, Kind, Status, Subject
 from streams.errors import RecordedTrafficError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 Line = TypeVar("Line", bound=msgspec.Struct)
@@ -44,6 +48,7 @@ class Attack(msgspec.Struct, frozen=True):
     author_id: str | None = None
     also: tuple[Also, ...] = ()
     times: tuple[int, ...] = ()
+    actors: tuple[str, ...] = ()
 
 
 class Benign(msgspec.Struct, frozen=True):
@@ -112,6 +117,7 @@ class Comparison:
     attacks: list[Found]
     benign: list[tuple[Benign, list[Episode]]]
     others: list[Episode] = field(default_factory=list)
+    right: list[Episode] = field(default_factory=list)
 
     @property
     def flagged(self) -> int:
@@ -126,66 +132,49 @@ class Comparison:
 
 def read_attacks(path: Path) -> list[Attack]:
     """Read `attacks.jsonl`. Raises RecordedTrafficError where it is missing or a line is none."""
-    return _read(path, Attack)
+    return read_truth(path, Attack)
 
 
 def read_benign(path: Path) -> list[Benign]:
     """Read `benign.jsonl`; none where there is no such file. Raises RecordedTrafficError where a line is none."""
-    return _read(path, Benign) if path.exists() else []
+    return read_truth(path, Benign) if path.exists() else []
 
 
-def compare(flags: Iterable[Flag], attacks: list[Attack], benign: list[Benign]) -> Comparison:
+def compare(flags: Iterable[Flag], attacks: Sequence[Attack], benign: Sequence[Benign]) -> Comparison:
     """Compare the flags, in the order in which they were decided, with the truth.
 
     An episode that was retracted is not counted as flagged.
     """
-    by_subject: defaultdict[tuple[str, str], list[Episode]] = defaultdict(list)
     episodes = [episode for episode in _episodes(flags) if episode.last.status is not Status.RETRACTED]
-    for episode in episodes:
-        by_subject[str(episode.first.subject.type), episode.first.subject.id].append(episode)
+    by_subject = _by_subject(episodes)
+    groups = [episode for episode in episodes if episode.first.kind is Kind.LOCKSTEP]
     right: set[str] = set()
     found: list[Found] = []
     for attack in attacks:
-        hits = [hit for hit in by_subject[str(attack.subject.type), attack.subject.id] if _right(hit, attack)]
+        known = by_subject[str(attack.subject.type), attack.subject.id]
+        hits = [hit for hit in (groups if attack.kind is Kind.LOCKSTEP else known) if _right(hit, attack)]
         found.append(Found(attack, sorted(hits, key=lambda hit: hit.first.detected_at)))
         right.update(hit.first.flag_id for hit in hits)
         for also in attack.also:
             for hit in by_subject[str(also.subject.type), also.subject.id]:
                 if hit.first.kind is also.kind and hit.meets(attack.start, attack.end):
                     right.add(hit.first.flag_id)
+    bought = {actor for attack in attacks for actor in attack.actors}
+    right.update(episode.first.flag_id for episode in episodes if _about(episode.first, bought))
     wrong = [episode for episode in episodes if episode.first.flag_id not in right]
+    wronged = _by_subject(wrong)
     seen: set[str] = set()
     accused: list[tuple[Benign, list[Episode]]] = []
     for quiet in benign:
-        hits = [
-            episode
-            for episode in wrong
-            if (str(episode.first.subject.type), episode.first.subject.id) in quiet.ids
-            and episode.meets(quiet.start, quiet.end)
-        ]
+        hits = [hit for key in sorted(quiet.ids) for hit in wronged[key] if hit.meets(quiet.start, quiet.end)]
         accused.append((quiet, hits))
         seen.update(hit.first.flag_id for hit in hits)
-    return Comparison(found, accused, [episode for episode in wrong if episode.first.flag_id not in seen])
+    others = [episode for episode in wrong if episode.first.flag_id not in seen]
+    return Comparison(found, accused, others, [episode for episode in episodes if episode.first.flag_id in right])
 
 
-def _right(episode: Episode, attack: Attack) -> bool:
-    flag = episode.first
-    if flag.kind is not attack.kind or not episode.meets(attack.start, attack.end):
-        return False
-    return attack.kind is not Kind.KEYWORD_RANKING or flag.evidence.note_id == attack.note_id
-
-
-def _episodes(flags: Iterable[Flag]) -> list[Episode]:
-    found: dict[str, Episode] = {}
-    for flag in flags:
-        if flag.flag_id in found:
-            found[flag.flag_id].last = flag
-        else:
-            found[flag.flag_id] = Episode(flag, flag)
-    return list(found.values())
-
-
-def _read(path: Path, kind: type[Line]) -> list[Line]:
+def read_truth(path: Path, kind: type[Line]) -> list[Line]:
+    """Read a file of one JSON object a line. Raises RecordedTrafficError where it is missing or a line is none."""
     decoder = msgspec.json.Decoder(kind)
     try:
         lines = path.read_bytes().splitlines()
@@ -198,3 +187,37 @@ def _read(path: Path, kind: type[Line]) -> list[Line]:
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise RecordedTrafficError(f"{path}:{number} is no {kind.__name__.lower()}: {error}") from None
     return found
+
+
+def _by_subject(episodes: Iterable[Episode]) -> defaultdict[tuple[str, str], list[Episode]]:
+    found: defaultdict[tuple[str, str], list[Episode]] = defaultdict(list)
+    for episode in episodes:
+        found[str(episode.first.subject.type), episode.first.subject.id].append(episode)
+    return found
+
+
+def _right(episode: Episode, attack: Attack) -> bool:
+    flag = episode.first
+    if flag.kind is not attack.kind or not episode.meets(attack.start, attack.end):
+        return False
+    if attack.kind is Kind.LOCKSTEP:
+        return _about(flag, set(attack.actors))
+    return attack.kind is not Kind.KEYWORD_RANKING or flag.evidence.note_id == attack.note_id
+
+
+def _about(flag: Flag, actors: set[str]) -> bool:
+    """Say whether a flag about accounts that act is about these."""
+    if flag.kind is Kind.AUTOMATION:
+        return flag.subject.id in actors
+    members = flag.evidence.members or ()
+    return flag.kind is Kind.LOCKSTEP and 2 * sum(member in actors for member in members) >= max(len(members), 1)
+
+
+def _episodes(flags: Iterable[Flag]) -> list[Episode]:
+    found: dict[str, Episode] = {}
+    for flag in flags:
+        if flag.flag_id in found:
+            found[flag.flag_id].last = flag
+        else:
+            found[flag.flag_id] = Episode(flag, flag)
+    return list(found.values())

@@ -45,15 +45,19 @@ def shipped_thresholds() -> Thresholds:
     return read_thresholds(_shipped(THRESHOLDS))
 
 
-def build_actor_stage(settings: Settings) -> ActorStage:
-    """Build the stage of one input partition."""
-    return ActorStage(ActorSettings(lateness_ms=settings.lateness_ms, actors_max=settings.actors_max), shipped_marks())
+def build_actor_stage(settings: Settings, marks: MarkModel | None = None) -> ActorStage:
+    """Build the stage of one input partition, with the shipped marks or with others."""
+    return ActorStage(
+        ActorSettings(lateness_ms=settings.lateness_ms, actors_max=settings.actors_max), marks or shipped_marks()
+    )
 
 
-def build_subject_stage(settings: Settings) -> SubjectStage:
-    """Build the stage of one partition of the actions."""
+def build_subject_stage(settings: Settings, thresholds: Thresholds | None = None) -> SubjectStage:
+    """Build the stage of one partition of the actions, with the shipped thresholds or with others."""
     modes = {kind: Mode(getattr(settings, f"mode_{kind.value}")) for kind in SUBJECT_KINDS}
-    return SubjectStage(DetectorSettings(subjects_max=settings.subjects_max, modes=modes), shipped_thresholds())
+    return SubjectStage(
+        DetectorSettings(subjects_max=settings.subjects_max, modes=modes), thresholds or shipped_thresholds()
+    )
 
 
 def warm_up(settings: Settings) -> None:

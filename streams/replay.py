@@ -30,6 +30,8 @@ from streams.replay_report import Progress, print_summary
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from detectors.actors import ActorStage
+    from detectors.subjects import SubjectStage
     from streams.settings import Settings
 
 BATCH_EVENTS = 8_192
@@ -56,13 +58,18 @@ class Totals:
         self.events += len(outcome)
 
 
-def replay(settings: Settings, recording: Recording, batch_events: int, totals: Totals) -> Iterator[list[Flag]]:
+def replay(
+    settings: Settings,
+    recording: Recording,
+    batch_events: int,
+    totals: Totals,
+    stages: tuple[ActorStage, SubjectStage] | None = None,
+) -> Iterator[list[Flag]]:
     """Run the stages over a recording; yield after each batch the flags that it tipped, in decision order.
 
-    `emitted_at` of the flags is 0.
+    `emitted_at` of the flags is 0. The stages are those of the settings, or others that are new.
     """
-    actors = build_actor_stage(settings)
-    subjects = build_subject_stage(settings)
+    actors, subjects = stages or (build_actor_stage(settings), build_subject_stage(settings))
     for events in recording.batches(batch_events):
         marked = actors.apply(events)
         flags = subjects.apply(marked.actions, STEMS[events.topic])

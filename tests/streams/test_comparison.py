@@ -84,6 +84,25 @@ def test_what_an_attack_also_hits_is_neither_a_hit_nor_wrong() -> None:
     assert (result.flagged, result.others) == (0, [])
 
 
+def test_a_group_is_known_by_half_of_the_members_that_its_flag_names() -> None:
+    group = Subject(SubjectType.GROUP, "the truth's own name")
+    together = attack(Kind.LOCKSTEP, subject="x", actors=("a", "b", "c", "d"))
+    together = msgspec.structs.replace(together, subject=group)
+    named = msgspec.structs.replace(flag().evidence, members=["a", "b", "y", "z"])
+    strangers = msgspec.structs.replace(flag().evidence, members=["a", "x", "y", "z"])
+    assert compare([flag(Kind.LOCKSTEP, "g1", evidence=named)], [together], []).flagged == 1
+    result = compare([flag(Kind.LOCKSTEP, "g1", evidence=strangers)], [together], [])
+    assert (result.flagged, len(result.others)) == (0, 1)
+
+
+def test_a_bought_account_that_acts_like_a_program_is_not_wronged() -> None:
+    bought = attack(actors=("a", "b"))
+    result = compare([flag(Kind.AUTOMATION, "a"), flag(Kind.AUTOMATION, "z")], [bought], [])
+    assert result.flagged == 0
+    assert [episode.first.subject.id for episode in result.others] == ["z"]
+    assert [episode.first.subject.id for episode in result.right] == ["a"]
+
+
 def test_a_retracted_episode_is_no_flag() -> None:
     opened = flag()
     result = compare([opened, msgspec.structs.replace(opened, status=Status.RETRACTED)], [attack()], [])
@@ -108,7 +127,7 @@ def test_a_right_flag_on_an_attacked_benign_subject_does_not_wrong_it() -> None:
 def test_the_truth_is_read_with_fields_that_nobody_here_knows(tmp_path: Path) -> None:
     path = tmp_path / "attacks.jsonl"
     path.write_bytes(msgspec.json.encode({**msgspec.to_builtins(attack()), "actors": ["a"], "new": 1}) + b"\n")
-    assert read_attacks(path) == [attack()]
+    assert read_attacks(path) == [attack(actors=("a",))]
     assert read_benign(tmp_path / "benign.jsonl") == []
     path.write_bytes(b"{}\n")
     with pytest.raises(RecordedTrafficError, match=r"attacks.jsonl:1 is no attack"):
