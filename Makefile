@@ -55,6 +55,9 @@ kafka: ## a real one-node Kafka in the foreground, without Docker (needs Java 17
 bench: $(STAMP) ## one worker beside a stock agent and a bare read loop, as ratios: ARGS="--quick"
 	@$(BIN)/python -m tests.bench $(ARGS)
 
+chaos: $(STAMP) ## kills, broker restarts, rebalances, cuts and zombies beside an uninterrupted run: ARGS="--minutes 20 --seed 1"
+	@$(BIN)/python -m tests.chaos $(ARGS)
+
 lock: ## renew requirements.lock from pyproject.toml (needs uv)
 	@uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-header \
 	  --no-emit-index-url --output-file requirements.lock pyproject.toml
