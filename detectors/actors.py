@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 
 from detectors.actions import Actions
@@ -14,6 +15,7 @@ from detectors.actor_kernel import EventColumns, MarkedColumns, Need, Outcome, T
 from detectors.actor_rows import ROW_FIELDS, ROW_VERSION
 from detectors.arena import Arena
 from detectors.dedup import SeenIds
+from detectors.kept_state import KeptState, Part, read_part, write_part
 from detectors.population import Population
 from detectors.watermark import START_MS
 from schemas.columns import Events, Topic
@@ -64,7 +66,16 @@ class Marked:
     watermark: int  # ms, of the topic after the batch
 
 
-class ActorStage:
+class Watermarks(msgspec.Struct):
+    """What is kept of the watermarks: the greatest accepted event time by topic, ms."""
+
+    greatest_ms: tuple[int, int, int]
+
+
+WATERMARKS_VERSION = 1
+
+
+class ActorStage(KeptState):
     """Deduplicates, keeps the watermarks, remembers actors and marks their actions.
 
     What it makes of an event depends on the events before it and not on how they were cut into batches.
@@ -77,6 +88,14 @@ class ActorStage:
         self._population = Population(marks.usual())
         self._greatest_ms = np.full(len(Topic), START_MS, np.int64)
         self._model = marks.fold()
+        super().__init__(
+            tables={"actors": self._arena},
+            parts={
+                "population": Part(self._population.snapshot, self._population.restore),
+                "watermarks": Part(self._write_watermarks, self._read_watermarks),
+            },
+            increments={f"seen.{topic.name.lower()}": seen for topic, seen in self._seen.items()},
+        )
 
     @property
     def tracked(self) -> int:
@@ -139,26 +158,15 @@ class ActorStage:
                 self._arena.make_room()
             elif need == Need.SEEN:
                 seen.make_room(int(events.arrival[place]))
+        seen.journal(columns.event, columns.arrival, out.outcome != Outcome.DUPLICATE)
         return Marked(out.outcome, *_accepted(events, out), self.watermark(events.topic))
 
-    def snapshot(self) -> dict[str, bytes]:
-        """Return the whole state by part."""
-        parts = {f"seen.{topic.name.lower()}": ids.snapshot() for topic, ids in self._seen.items()}
-        parts |= {"actors": self._arena.snapshot(), "population": self._population.snapshot()}
-        return parts | {"greatest_ms": self._greatest_ms.tobytes()}
+    def _write_watermarks(self) -> bytes:
+        likes, follows, searches = self._greatest_ms.tolist()
+        return write_part(Watermarks((likes, follows, searches)), WATERMARKS_VERSION)
 
-    def restore(self, parts: dict[str, bytes]) -> None:
-        """Go on from a snapshot. The stage must be new, and made with the settings of the one that took it.
-
-        Raises:
-            ValueError: the snapshot is of another version, and in what.
-
-        """
-        self._arena.restore(parts["actors"])
-        self._population.restore(parts["population"])
-        for topic, ids in self._seen.items():
-            ids.restore(parts[f"seen.{topic.name.lower()}"])
-        self._greatest_ms[:] = np.frombuffer(parts["greatest_ms"], np.int64)
+    def _read_watermarks(self, data: bytes) -> None:
+        self._greatest_ms[:] = read_part(data, Watermarks, WATERMARKS_VERSION).greatest_ms
 
 
 def _accepted(events: Events, out: MarkedColumns) -> tuple[Actions, NDArray[np.int32]]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from detectors.compiled import compiled, inlined
 from detectors.hash_index import LOAD_MAX, PROBE_MAX, mix
+from detectors.state import Increment, SnapshotMismatchError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -85,7 +86,7 @@ def _enter_all(view: SeenView, keys: NDArray[np.uint64], arrivals: NDArray[np.in
     mask = len(view.slots) - 1
     for place in range(len(keys)):
         slot = int(np.int64(mix(keys[place], view.counters[_SEED]) & np.uint64(mask)))
-        while view.slots[slot]["key"] != np.uint64(0):
+        while view.slots[slot]["key"] != np.uint64(0) and view.slots[slot]["key"] != keys[place]:
             slot = (slot + 1) & mask
         note(view, slot, keys[place], arrivals[place])
 
@@ -105,6 +106,9 @@ class SeenIds:
         self._slots_max = max(SLOTS_FIRST, 1 << int(np.ceil(np.log2(entries_max / LOAD_MAX))))
         self._evicted = 0
         self._view = self._empty(SLOTS_FIRST, 0)
+        # None: the next increment is everything, which is also so where nobody ever asks for one.
+        self._journal: list[tuple[NDArray[np.uint64], NDArray[np.int64]]] | None = None
+        self._journaled = 0
 
     def __len__(self) -> int:
         """Ids held, those included that are too old and not yet overwritten."""
@@ -129,13 +133,19 @@ class SeenIds:
 
         Return how many ids had to be forgotten before their time.
         """
+        return self._rebuild(arrival, 0)
+
+    def _rebuild(self, arrival: int, more: int) -> int:
+        """Rebuild without what is too old for `arrival` (ms), with room for `more`; return how many had to go early."""
         keys, arrivals = self._entries()
         fresh = arrival - arrivals <= self.remembered_ms
         keys, arrivals = keys[fresh], arrivals[fresh]
         slots = len(self._view.slots)
-        if len(keys) > CROWDED_SHARE * LOAD_MAX * slots:
-            slots = min(2 * slots, self._slots_max)
-        kept_max = int(CROWDED_SHARE * min(LOAD_MAX * slots, self._entries_max))
+        while len(keys) + more > CROWDED_SHARE * LOAD_MAX * slots and slots < self._slots_max:
+            slots *= 2
+        kept_max = min(int(LOAD_MAX * slots), self._entries_max) - more
+        if not more:
+            kept_max = int(CROWDED_SHARE * min(LOAD_MAX * slots, self._entries_max))
         forgotten = max(0, len(keys) - kept_max)
         if forgotten:
             order = np.lexsort((keys, arrivals))[forgotten:]
@@ -149,27 +159,45 @@ class SeenIds:
         """Return the entries as bytes, in an order that depends on them alone."""
         keys, arrivals = self._entries()
         order = np.argsort(keys)
-        return _HEADER.pack(_MAGIC, len(keys)) + keys[order].tobytes() + arrivals[order].tobytes()
+        return _pack(keys[order], arrivals[order])
 
-    def restore(self, snapshot: bytes) -> None:
-        """Hold what a snapshot held, and nothing else.
+    def journal(self, keys: NDArray[np.uint64], arrivals: NDArray[np.int64], noted: NDArray[np.bool_]) -> None:
+        """Say which ids of a batch of n the compiled loop has noted, shape (n,): they go into the next increment."""
+        if self._journal is None:
+            return
+        self._journal.append((keys[noted], arrivals[noted]))
+        self._journaled += len(self._journal[-1][0])
+        if self._journaled > max(len(self), SLOTS_FIRST):
+            self._journal = None  # the table itself is the smaller one by now
+
+    def take_increment(self) -> Increment | None:
+        """Return what was noted since the last call, None for nothing. The first one holds everything."""
+        if self._journal is None:
+            keys, arrivals = self._entries()
+        else:
+            none = (np.empty(0, np.uint64), np.empty(0, np.int64))
+            keys, arrivals = (np.concatenate(columns) for columns in zip(none, *self._journal, strict=True))
+        self._journal, self._journaled = [], 0
+        if len(keys) == 0:
+            return None
+        # By the earliest arrival, not the latest: one wrong time must not make what is needed look old.
+        needed_from_ms = int(arrivals.min()) - self.remembered_ms
+        return Increment(_pack(keys, arrivals), int(arrivals.max()), needed_from_ms)
+
+    def restore(self, data: bytes) -> None:
+        """Add what an increment or a snapshot held; of an id that is there, the arrival given last stands.
 
         Raises:
-            ValueError: it is not a snapshot of seen ids, or cut short.
+            SnapshotMismatchError: it is neither, or cut short.
 
         """
-        if len(snapshot) < _HEADER.size or _HEADER.unpack_from(snapshot)[0] != _MAGIC:
-            raise ValueError("these bytes are no snapshot of seen ids; start without it")
-        count = _HEADER.unpack_from(snapshot)[1]
-        if len(snapshot) != _HEADER.size + 16 * count:
-            raise ValueError(f"snapshot of {count} seen ids is {len(snapshot)} bytes long; start without it")
-        keys = np.frombuffer(snapshot, np.uint64, count, _HEADER.size)
-        arrivals = np.frombuffer(snapshot, np.int64, count, _HEADER.size + 8 * count)
-        slots = SLOTS_FIRST
-        while slots * LOAD_MAX < count:
-            slots *= 2
-        self._view = self._empty(slots, 0)
+        keys, arrivals = _unpack(data)
+        most = min(int(LOAD_MAX * self._slots_max), self._entries_max)
+        keys, arrivals = keys[-most:], arrivals[-most:]
+        if len(self) + len(keys) > self._view.counters[_LIMIT]:
+            self._rebuild(int(arrivals.min()), len(keys))
         _enter_all(self._view, keys, arrivals)
+        self._journal, self._journaled = [], 0
 
     def _entries(self) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
         held = self._view.slots[self._view.slots["key"] != 0]
@@ -181,3 +209,20 @@ class SeenIds:
             slots=np.zeros(slots, _ENTRY),
             counters=np.array([0, limit, seed], np.int64),
         )
+
+
+def _pack(keys: NDArray[np.uint64], arrivals: NDArray[np.int64]) -> bytes:
+    return _HEADER.pack(_MAGIC, len(keys)) + keys.tobytes() + arrivals.tobytes()
+
+
+def _unpack(data: bytes) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    if len(data) < _HEADER.size or _HEADER.unpack_from(data)[0] != _MAGIC:
+        raise SnapshotMismatchError("these bytes are no snapshot of seen ids; start without it")
+    count = _HEADER.unpack_from(data)[1]
+    if len(data) != _HEADER.size + 16 * count:
+        raise SnapshotMismatchError(f"snapshot of {count} seen ids is {len(data)} bytes long; start without it")
+    keys = np.frombuffer(data, np.uint64, count, _HEADER.size).copy()
+    arrivals = np.frombuffer(data, np.int64, count, _HEADER.size + 8 * count).copy()
+    if not keys.all():
+        raise SnapshotMismatchError("snapshot of seen ids has the id 0, which no event has; start without it")
+    return keys, arrivals

@@ -11,6 +11,8 @@ from detectors.subject_rows import SLOT_MS
 from schemas.flags import SUBJECT_TYPE, Detector, Flag, Severity, Status, Subject, Window, flag_id
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from detectors.calibration import KindThresholds
     from detectors.settings import DetectorSettings
     from detectors.specs import Spec
@@ -89,6 +91,16 @@ class EpisodeBook:
         until = at_ms + self._settings.cooldown_ms
         self._cooldowns[episode.key] = until
         return until
+
+    @property
+    def cooldowns(self) -> dict[Key, int]:
+        """Until when (ms) nothing opens, by lane and subject."""
+        return dict(self._cooldowns)
+
+    def restore(self, episodes: Iterable[Episode], cooldowns: Mapping[Key, int]) -> None:
+        """Take these open episodes, in the order of their opening, and cooldowns in place of all there are."""
+        self._open = {episode.key: episode for episode in episodes}
+        self._cooldowns = dict(cooldowns)
 
     def forget_before(self, clock_ms: int) -> None:
         """Forget cooldowns that are over."""

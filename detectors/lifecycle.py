@@ -12,7 +12,7 @@ from detectors.noted import Notebook
 from detectors.sources import LAST_MS
 from detectors.subject_kernel import State
 from detectors.subject_rows import CLICKS, HOURS, SEARCHES, SLOT_MS, SLOTS_HOUR
-from detectors.suspects import give_back
+from detectors.suspects import give_back, holds
 from detectors.windows import since
 from schemas.flags import Status
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from detectors.actions import Actions
     from detectors.calibration import KindThresholds
     from detectors.evidence import Observation
+    from detectors.hash_index import View
     from detectors.models import LaneModels
     from detectors.settings import DetectorSettings
     from detectors.specs import Spec
@@ -156,7 +157,7 @@ class Lifecycle:
         lane = episode.key[0]
         held = state.suspects.places[episode.leading]
         rows = rows_of(state, lane)
-        if rows[held["row"]]["key"] != held["key"]:
+        if not holds(rows, held, episode.leading):
             return None
         noted = self.notebook.of(episode.leading)
         base = episode.places[episode.leading]
@@ -184,13 +185,15 @@ class Lifecycle:
     def close_evicted(self, state: State, lane: int, clock_ms: int) -> list[Flag]:
         """Close the episodes of a lane whose rows made way for others, and free the places of such suspects."""
         rows = rows_of(state, lane)
-        flags = []
-        for episode in [episode for episode in self.book.every() if episode.key[0] == lane]:
-            held = [state.suspects.places[place] for place in episode.places]
-            if all(rows[one["row"]]["key"] != one["key"] for one in held):
-                flags.append(self._close(state, episode, clock_ms))
-        for place, held in enumerate(state.suspects.places):
-            if held["key"] and held["lane"] == lane and not held["open"] and rows[held["row"]]["key"] != held["key"]:
+        places = state.suspects.places
+        gone = [
+            episode
+            for episode in self.book.every()
+            if episode.key[0] == lane and not any(holds(rows, places[place], place) for place in episode.places)
+        ]
+        flags = [self._close(state, episode, clock_ms) for episode in gone]
+        for place, held in enumerate(places):
+            if held["key"] and held["lane"] == lane and not held["open"] and not holds(rows, held, place):
                 give_back(state.suspects, place)
         return flags
 
@@ -198,11 +201,12 @@ class Lifecycle:
         end_ms = max(int(state.suspects.places[place]["last_ms"]) for place in episode.places) + 1
         flag = self._publish(state, episode, Status.CLOSED, at_ms, end_ms)
         cooldown = slot_after(self.book.leave(episode, at_ms))
-        rows = rows_of(state, episode.key[0])
+        view = view_of(state, episode.key[0])
         for place in episode.places:
             held = state.suspects.places[place]
-            row = rows[held["row"]]
-            if row["key"] == held["key"]:
+            if holds(view.rows, held, place):
+                row = view.rows[held["row"]]
+                view.dirty[held["row"]] = 1
                 row["stat"][:] = 0.0
                 row["run"] = 0
                 row["seen"][:] = 0
@@ -217,4 +221,9 @@ class Lifecycle:
 
 def rows_of(state: State, lane: int) -> Any:
     """Return the rows of a lane."""
-    return (state.follows, state.likes, state.searches, state.clicks)[lane].rows
+    return view_of(state, lane).rows
+
+
+def view_of(state: State, lane: int) -> View:
+    """Return the arrays of a lane."""
+    return (state.follows, state.likes, state.searches, state.clicks)[lane]

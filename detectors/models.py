@@ -14,6 +14,8 @@ import numpy as np
 from river import anomaly, drift
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 WEEK_HOURS: Final = 168
@@ -53,6 +55,10 @@ class Cycle:
             seen[place] += 1
             levels[place] += (actions - levels[place]) / min(seen[place], 2 if seen is self._weeks else 4)
 
+    def parts(self) -> tuple[NDArray[np.float64], ...]:
+        """Return everything that it has learned: levels by hour of the day, how often seen, the same of the week."""
+        return self._day, self._days, self._week, self._weeks
+
     def factors(self) -> NDArray[np.float32]:
         """Return the factors, shape (168,), indexed by hours since the epoch modulo 168."""
         if not (self._days > 0).all():
@@ -70,16 +76,38 @@ NOVELTY_WINDOW = 250
 
 
 class Novelty:
-    """How unlike other gated hours a subject's hour is, by HalfSpaceTrees (Tan, Ting, Liu 2011)."""
+    """How unlike other gated hours a subject's hour is, by HalfSpaceTrees (Tan, Ting, Liu 2011).
+
+    The trees are drawn from the seed, and count the hours of the window before and of the one that fills. So what
+    they know is kept as those hours, at most two windows, and learned again where it is restored.
+    """
 
     def __init__(self, seed: int) -> None:
-        self._trees = anomaly.HalfSpaceTrees(n_trees=10, height=8, window_size=NOVELTY_WINDOW, seed=seed)
+        self._seed = seed
+        self._trees = self._fresh()
         self.learned = 0
+        self.names: tuple[str, ...] = ()
+        self.hours: list[tuple[float, ...]] = []
+        """Features in the order of `names` of the hours that the trees count now, oldest first."""
+
+    def _fresh(self) -> anomaly.HalfSpaceTrees:
+        return anomaly.HalfSpaceTrees(n_trees=10, height=8, window_size=NOVELTY_WINDOW, seed=self._seed)
 
     def learn(self, features: dict[str, float]) -> None:
         """Learn one closed hour; every feature in [0, 1]."""
         self._trees.learn_one(features)
         self.learned += 1
+        self.names = tuple(features)
+        self.hours.append(tuple(float(value) for value in features.values()))
+        if len(self.hours) == 2 * NOVELTY_WINDOW:
+            del self.hours[:NOVELTY_WINDOW]
+
+    def restore(self, names: tuple[str, ...], hours: Sequence[tuple[float, ...]], learned: int) -> None:
+        """Learn what another one had learned."""
+        self._trees, self.learned, self.names = self._fresh(), learned, names
+        self.hours = list(hours)
+        for hour in hours:
+            self._trees.learn_one(dict(zip(names, hour, strict=True)))
 
     def score(self, features: dict[str, float]) -> float | None:
         """Return how novel it is, in [0, 1], None before the first window is full."""
@@ -88,13 +116,21 @@ class Novelty:
         return float(min(max(self._trees.score_one(features), 0.0), 1.0))
 
 
+RATES_MAX = 2_048
+"""Epochs that the drift detector looks back over at the most, two weeks; it goes on with the newer half of them."""
+
+
 class PassRate:
-    """Drift of the share of closed hours that had passed the gate, the daily rhythm taken out (ADWIN, Bifet 2007)."""
+    """Drift of the share of closed hours that had passed the gate, the daily rhythm taken out (ADWIN, Bifet 2007).
+
+    ADWIN is kept as what it was given since its last drift, and given that again where it is restored.
+    """
 
     def __init__(self) -> None:
-        self._adwin = drift.ADWIN(delta=1e-4)
-        self._usual = np.zeros(DAY_HOURS)
-        self._seen = np.zeros(DAY_HOURS)
+        self._adwin = _adwin()
+        self.usual = np.zeros(DAY_HOURS)
+        self.seen = np.zeros(DAY_HOURS)
+        self.rates: list[float] = []
         self.drifts = 0
         self.last: float | None = None
 
@@ -105,12 +141,31 @@ class PassRate:
         # A square root makes the scatter of a small share the same at every level, so the rhythm can be subtracted.
         rate = sqrt(passed / closed)
         place = hour % DAY_HOURS
-        if self._seen[place] >= 1:
-            self._adwin.update(0.5 + 0.5 * (rate - self._usual[place]))
-            self.drifts += int(self._adwin.drift_detected)
-        self._seen[place] += 1
-        self._usual[place] += (rate - self._usual[place]) / min(self._seen[place], 42.0)
+        if self.seen[place] >= 1:
+            self.drifts += self._watch(0.5 + 0.5 * (rate - float(self.usual[place])))
+        self.seen[place] += 1
+        self.usual[place] += (rate - self.usual[place]) / min(self.seen[place], 42.0)
         self.last = passed / closed
+        if len(self.rates) >= RATES_MAX:
+            self.look_back(self.rates[-RATES_MAX // 2 :])
+
+    def _watch(self, rate: float) -> bool:
+        self._adwin.update(rate)
+        self.rates.append(rate)
+        if not self._adwin.drift_detected:
+            return False
+        self._adwin, self.rates = _adwin(), []
+        return True
+
+    def look_back(self, rates: Sequence[float]) -> None:
+        """Start the drift detector anew with these."""
+        self._adwin, self.rates = _adwin(), []
+        for rate in rates:
+            self._watch(rate)
+
+
+def _adwin() -> drift.ADWIN:
+    return drift.ADWIN(delta=1e-4)
 
 
 class LaneModels:

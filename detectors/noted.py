@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from detectors.suspects import SAMPLE
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from detectors.actions import Actions
 
 
@@ -54,6 +56,14 @@ class Notebook:
     def of(self, place: int) -> Noted:
         """Return what is noted of the suspect in `place`, which has been noted down before."""
         return self._noted[place]
+
+    def entries(self) -> dict[int, Noted]:
+        """Return what is noted by place, those included whose place has another holder by now."""
+        return dict(self._noted)
+
+    def restore(self, entries: Mapping[int, Noted]) -> None:
+        """Take these in place of all that is noted."""
+        self._noted = dict(entries)
 
     def __len__(self) -> int:
         return len(self._noted)

@@ -14,6 +14,7 @@ import numpy as np
 
 from detectors.compiled import compiled, inlined
 from detectors.hash_index import mix
+from detectors.state import SnapshotMismatchError
 from schemas.hashing import hash_id
 
 if TYPE_CHECKING:
@@ -265,12 +266,12 @@ class Population:
         """Put a snapshot in place of everything.
 
         Raises:
-            ValueError: it is of another version, which has other measures or features, or cut short.
+            SnapshotMismatchError: it is of another version, which has other measures or features, or cut short.
 
         """
         header = _header(self._record)
         if snapshot[: len(header)] != header or len(snapshot) != len(header) + self._record.nbytes:
-            raise ValueError("this snapshot of a population has other measures or features; start without it")
+            raise SnapshotMismatchError("a snapshot of a population with other measures or features; start without it")
         self._record[:] = np.frombuffer(snapshot, self._record.dtype, 1, len(header))
 
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 LAST_MS = (1 << 62) - 1
 """Watermark of nobody: it holds nothing back."""
 
@@ -38,6 +43,15 @@ class Sources:
     def least(self) -> int | None:
         """The least watermark of all live sources, None without any."""
         return min(self._watermarks.values(), default=None)
+
+    @property
+    def watermarks(self) -> dict[str, int]:
+        """The last watermark by live source, ms."""
+        return dict(self._watermarks)
+
+    def restore(self, watermarks: Mapping[str, int]) -> None:
+        """Take these in place of all that is known."""
+        self._watermarks = dict(watermarks)
 
     def __len__(self) -> int:
         return len(self._watermarks)

@@ -76,8 +76,7 @@ def pair_key(keyword: np.uint64, note: np.uint64) -> np.uint64:
 @compiled
 def follow(state: State, lane: int, place: int, action: Action, gated: int, greatest: float, nats: float) -> None:
     """Handle an action that matters, and put what is to be said of it into the outbox."""
-    rows = (state.follows.rows, state.likes.rows, state.searches.rows, state.clicks.rows)[lane]
-    row = rows[place]
+    row = (state.follows.rows, state.likes.rows, state.searches.rows, state.clicks.rows)[lane][place]
     rule = state.rules[lane]
     code = CLOSED if gated else 0
     if greatest <= 0.0:
@@ -86,7 +85,7 @@ def follow(state: State, lane: int, place: int, action: Action, gated: int, grea
             give_back(state.suspects, held)
             row["suspect"] = -1
     else:
-        if row["suspect"] < 0 and greatest >= rule["warm"] and enter(state, rows, lane, place, action):
+        if row["suspect"] < 0 and greatest >= rule["warm"] and enter(state, row, lane, place, action):
             code |= NAMED
         if row["suspect"] >= 0:
             code |= suspect(state.suspects, row, rule, state.pools[lane], action, lane, greatest, nats)
@@ -95,18 +94,17 @@ def follow(state: State, lane: int, place: int, action: Action, gated: int, grea
 
 
 @compiled
-def enter(state: State, rows: NDArray[Any], lane: int, place: int, action: Action) -> bool:
+def enter(state: State, row: Any, lane: int, place: int, action: Action) -> bool:
     """Give a warm row a place among the suspects. Return whether it got one."""
-    every = (state.follows.rows, state.likes.rows, state.searches.rows, state.clicks.rows)
-    taken = take_place(state.suspects, rows, every, place, action.ts)
+    every = (state.follows, state.likes, state.searches, state.clicks)
+    taken = take_place(state.suspects, every, lane, place, action.ts)
     if taken < 0:
         return False
     held = state.suspects.places[taken]
-    held["lane"] = lane
     held["subject"] = action.subject
     held["item"] = action.item
-    held["suspicious"] = max(popcount(rows[place]["seen_suspicious"]) - 1, 0)
-    held["actions"] = max(int(rows[place]["run"]) - 1, 0)
+    held["suspicious"] = max(popcount(row["seen_suspicious"]) - 1, 0)
+    held["actions"] = max(int(row["run"]) - 1, 0)
     return True
 
 

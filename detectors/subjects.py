@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from detectors import follower_spike, keyword_ranking, keyword_trend, like_boost
+from detectors.kept_state import KeptState, Part
 from detectors.lifecycle import Lifecycle
 from detectors.models import LaneModels
 from detectors.pools import EPOCH_MS, close_epoch
@@ -29,6 +30,18 @@ from detectors.subject_kernel import (
     walk,
 )
 from detectors.subject_rows import FOLLOWS, LANES, LIKES, SEARCHES, SLOT_MS, SLOTS_HOUR
+from detectors.subject_state import (
+    LANE_NAMES,
+    check_episodes,
+    check_rows,
+    clocks_of,
+    episodes_part,
+    models_part,
+    names_part,
+    pools_part,
+    read_clocks,
+    suspects_part,
+)
 from detectors.tables import Tables, columns_of
 from schemas.hashing import hash_id
 
@@ -48,7 +61,7 @@ OLDEST_ROWS = 4_096
 """Rows of each lane among which the oldest is looked for."""
 
 
-class SubjectStage:
+class SubjectStage(KeptState):
     """Decides about the subjects of one partition.
 
     Decisions depend only on the sequence of actions, their sources and watermarks, never on how they were cut into
@@ -71,6 +84,7 @@ class SubjectStage:
         self._due_ms = 0
         lanes = dict(enumerate(self._learned))
         self._life = Lifecycle(settings, SPECS, lanes, self.models, config_hash(settings, thresholds))
+        super().__init__(dict(zip(LANE_NAMES, self._tables.arenas, strict=True)), self._parts())
 
     def apply(self, actions: Actions, source: str) -> list[Flag]:
         """Apply actions of one source, in their order. Return the flags that they bring, in order of decision."""
@@ -153,6 +167,31 @@ class SubjectStage:
         flags = self._life.close_evicted(self._tables.state, lane, self._clock_ms)
         self._due_ms = self._next_due()
         return flags
+
+    def _parts(self) -> dict[str, Part]:
+        models = {f"models.{name}": models_part(each) for name, each in zip(LANE_NAMES, self.models, strict=True)}
+        return models | {
+            "clocks": Part(self._write_clocks, self._read_clocks),
+            "episodes": episodes_part(self._life.book),
+            "names": names_part(self._life.notebook, lambda: self._tables.state.suspects),
+            "pools": pools_part(lambda: self._tables.state.pools),
+            "suspects": suspects_part(lambda: self._tables.state.suspects),
+        }
+
+    def _write_clocks(self) -> bytes:
+        return clocks_of(self._sources, self._clock_ms, self._epoch, self._due_ms)
+
+    def _read_clocks(self, data: bytes) -> None:
+        kept = read_clocks(data)
+        self._clock_ms, self._epoch, self._due_ms = kept.clock_ms, kept.epoch, kept.due_ms
+        self._sources.restore(dict(kept.watermarks))
+
+    def _join(self) -> None:
+        self._tables.refresh()
+        pool = self._tables.state.suspects
+        for lane, arena in enumerate(self._tables.arenas):
+            check_rows(arena.view(), lane, pool)
+        check_episodes(self._life.book, self._life.notebook, pool)
 
     @property
     def tracked(self) -> dict[str, int]:

@@ -17,6 +17,8 @@ from detectors.subject_rows import NOT_SUSPECT, SUSPECT, TRAITS
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from detectors.hash_index import View
+
 FREE, HAND = 0, 1
 """Places in `Suspects.counters`: free places on the stack, and where the next search begins."""
 
@@ -89,10 +91,10 @@ def empty(pool: Suspects, place: int) -> None:
 
 
 @compiled
-def take_place(pool: Suspects, rows: NDArray[Any], lane_rows: tuple[NDArray[Any], ...], row: int, ts: int) -> int:
-    """Give a row of `rows` a place. Return it, or -1 where every place looked at has an open episode.
+def take_place(pool: Suspects, views: tuple[View, View, View, View], lane: int, row: int, ts: int) -> int:
+    """Give a row of a lane a place. Return it, or -1 where every place looked at has an open episode.
 
-    `lane_rows` are the rows of all lanes, to tell the one that makes way.
+    `views` are those of all lanes, to tell the one that makes way.
     """
     if pool.counters[FREE] > 0:
         pool.counters[FREE] -= 1
@@ -101,11 +103,13 @@ def take_place(pool: Suspects, rows: NDArray[Any], lane_rows: tuple[NDArray[Any]
         place = coldest_place(pool)
         if place < 0:
             return NOT_SUSPECT
-        evict(pool, lane_rows, place)
+        evict(pool, views, place)
         empty(pool, place)
+    rows = views[lane].rows
     held = pool.places[place]
     held["key"] = rows[row]["key"]
     held["row"] = row
+    held["lane"] = lane
     held["generation"] += np.uint32(1)
     held["first_ms"] = ts
     rows[row]["suspect"] = place
@@ -113,25 +117,23 @@ def take_place(pool: Suspects, rows: NDArray[Any], lane_rows: tuple[NDArray[Any]
 
 
 @compiled
-def evict(pool: Suspects, lane_rows: tuple[NDArray[Any], ...], place: int) -> None:
-    """Tell the row that holds a place that it has it no more."""
+def evict(pool: Suspects, views: tuple[View, View, View, View], place: int) -> None:
+    """Tell the row that holds a place that it has it no more, if it is still the one that had it."""
     held = pool.places[place]
     row = held["row"]
-    if held["lane"] == 0:
-        forget(lane_rows[0], row, held["key"])
-    elif held["lane"] == 1:
-        forget(lane_rows[1], row, held["key"])
-    elif held["lane"] == 2:
-        forget(lane_rows[2], row, held["key"])
-    else:
-        forget(lane_rows[3], row, held["key"])
+    view = views[held["lane"]]
+    if 0 <= row < len(view.rows) and view.rows[row]["key"] == held["key"] and view.rows[row]["suspect"] == place:
+        view.rows[row]["suspect"] = NOT_SUSPECT
+        view.dirty[row] = 1
 
 
-@compiled
-def forget(rows: NDArray[Any], row: int, key: np.uint64) -> None:
-    """Take a row's place from it, if that row is still the one that had it."""
-    if row < len(rows) and rows[row]["key"] == key:
-        rows[row]["suspect"] = NOT_SUSPECT
+def holds(rows: NDArray[Any], held: Any, place: int) -> bool:
+    """Return whether a place's row is still there: a subject that came back after its row went has another one.
+
+    By the place that the row knows of and not only by its key, since which row number is used again is chance.
+    """
+    row = int(held["row"])
+    return 0 <= row < len(rows) and rows[row]["key"] == held["key"] and int(rows[row]["suspect"]) == place
 
 
 @compiled

@@ -28,6 +28,8 @@ from tests.detectors.batches import (
     spread,
     without_optional,
 )
+from tests.detectors.states import Keeper
+from tests.detectors.states import whole as everything
 
 SHIPPED = MarkModel.from_json((resources.files("detectors") / "shipped" / "marks.json").read_bytes())
 OPTIONAL = [
@@ -84,7 +86,7 @@ def test_describing_changes_no_decision() -> None:
     for events in browsing(12, 600):
         described, plain = one.apply_and_describe(events)[0], other.apply(events)
         assert described.actions.mark.tolist() == plain.actions.mark.tolist()
-    assert one.snapshot() == other.snapshot()
+    assert everything(one) == everything(other)
 
 
 def test_everything_works_with_every_optional_field_absent() -> None:
@@ -228,9 +230,10 @@ def test_the_ends_of_what_columns_can_hold_break_nothing(batches: list[Events]) 
         marked, _ = check(stage, events)
         assert set(marked.outcome.tolist()) <= set(Outcome)
         assert stage.tracked <= 4
-    restored = new_stage(4)
-    restored.restore(stage.snapshot())
-    assert restored.snapshot() == stage.snapshot()
+    keeper, restored = Keeper(), new_stage(4)
+    keeper.take(stage)
+    keeper.restore(restored)
+    assert everything(restored) == everything(stage)
 
 
 def test_an_actor_that_hammers_for_millions_of_events_keeps_finite_features() -> None:

@@ -32,6 +32,8 @@ from tests.detectors.batches import (
     recut,
     spread,
 )
+from tests.detectors.states import Keeper
+from tests.detectors.states import whole as everything
 
 ORDINARY = ActorSettings()
 LATENESS_MS, LATE_AFTER_MS = ORDINARY.lateness_ms, ORDINARY.late_after_ms
@@ -110,21 +112,21 @@ def test_a_duplicate_changes_nothing_at_all() -> None:
     run(stage, ordinary()[:40])
     again = batch(Topic.LIKES, [START_MS + DAY_MS] * 2, event=[77, 77], actor=5, device=9)
     assert outcomes(stage, again) == ["accepted", "duplicate"]
-    before = stage.snapshot()
+    before = everything(stage)
     later = batch(Topic.LIKES, [START_MS + DAY_MS + 1], event=77, actor=6, device=10, surface=2, created_at=START_MS)
     assert outcomes(stage, later) == ["duplicate"]
-    assert stage.snapshot() == before
+    assert everything(stage) == before
 
 
 def test_a_late_event_changes_nothing_but_that_its_id_was_seen() -> None:
     stage = new_stage()
     run(stage, ordinary()[:40])
-    before, watermark = stage.snapshot(), stage.watermark(Topic.FOLLOWS)
+    before, watermark = everything(stage), stage.watermark(Topic.FOLLOWS)
     assert watermark > 0
     too_late = watermark - LATE_AFTER_MS - 1
     late = batch(Topic.FOLLOWS, [too_late] * 2, event=[78, 78], arrival=START_MS + DAY_MS, actor=6, device=10)
     assert outcomes(stage, late) == ["late", "duplicate"]
-    after = stage.snapshot()
+    after = everything(stage)
     assert {name for name, held in after.items() if held != before[name]} == {"seen.follows"}
     assert stage.watermark(Topic.FOLLOWS) == watermark
 
@@ -172,7 +174,7 @@ def test_where_batches_are_cut_changes_no_decision(cuts: list[int], by_one: bool
     at_once = run(whole, ordinary())
     places = [*cuts, *range(cuts[0], min(cuts[0] + 200, 2_499))] if by_one and cuts else cuts
     assert run(parts, recut(ordinary(), places)) == at_once
-    assert parts.snapshot() == whole.snapshot()
+    assert everything(parts) == everything(whole)
     assert parts.evicted == whole.evicted
     assert whole.evicted["actors"] > 0
     assert len(set(at_once["mark"])) > 20
@@ -180,25 +182,19 @@ def test_where_batches_are_cut_changes_no_decision(cuts: list[int], by_one: bool
 
 
 @pytest.mark.parametrize("actors_max", [40, 10_000])
-def test_a_stage_goes_on_from_its_snapshot_or_pickle_as_if_nothing_had_happened(actors_max: int) -> None:
+def test_a_stage_goes_on_from_what_was_kept_or_its_pickle_as_if_nothing_had_happened(actors_max: int) -> None:
     stage = new_stage(actors_max)
     run(stage, ordinary()[:50])
-    restored = new_stage(actors_max)
-    restored.restore(stage.snapshot())
-    assert restored.snapshot() == stage.snapshot()
+    keeper, restored = Keeper(), new_stage(actors_max)
+    keeper.take(stage)
+    keeper.restore(restored)
+    assert everything(restored) == everything(stage)
     pickled: ActorStage = pickle.loads(pickle.dumps(stage))  # noqa: S301 our own bytes
     assert run(restored, ordinary()[40:]) == run(pickled, ordinary()[40:]) == run(stage, ordinary()[40:])
-    assert restored.snapshot() == pickled.snapshot() == stage.snapshot()
+    assert everything(restored) == everything(pickled) == everything(stage)
     for name in ("watermark", "usual"):
         arguments: list[Any] = [Topic.LIKES] if name == "watermark" else []
         assert np.array_equal(getattr(restored, name)(*arguments), getattr(stage, name)(*arguments))
-
-
-def test_a_snapshot_with_a_part_of_another_version_is_refused() -> None:
-    parts = new_stage().snapshot()
-    for name in ("actors", "population", "seen.likes"):
-        with pytest.raises(ValueError, match=r"version|measures|seen ids"):
-            new_stage().restore({**parts, name: b"other" + parts[name]})
 
 
 def test_memory_stays_bounded_under_very_many_actors() -> None:
