@@ -7,14 +7,15 @@ flag or a block, and are looked at only then.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
 ABSENT = 0
@@ -22,6 +23,9 @@ ABSENT = 0
 
 ABSENT_MS = -1
 """`Events.created_at` of an actor whose account's creation time is not in the event."""
+
+POSITION_MAX = 65_535
+"""`Events.position` is capped here, the largest uint16."""
 
 
 class Topic(IntEnum):
@@ -71,7 +75,7 @@ class Events:
     subject: NDArray[np.uint64]
     owner: NDArray[np.uint64]
     item: NDArray[np.uint64]
-    position: NDArray[np.uint16]  # 1 = top, capped at 65,535
+    position: NDArray[np.uint16]  # 1 = top, capped at `POSITION_MAX`
     created_at: NDArray[np.int64]  # ms, ABSENT_MS where the field is absent
     device: NDArray[np.uint64]
     ip_prefix: NDArray[np.uint64]
@@ -83,3 +87,20 @@ class Events:
 
     def __len__(self) -> int:
         return len(self.ts)
+
+    def at(self, rows: slice | NDArray[Any]) -> Events:
+        """Return some of the events; of a slice, the columns are views."""
+        return replace(self, **{name: getattr(self, name)[rows] for name in _COLUMNS})
+
+
+_COLUMNS = tuple(column.name for column in fields(Events) if column.name != "topic")
+
+
+def joined(events: Events, others: Events) -> Events:
+    """Return the events of one topic and then some other ones of it."""
+    columns: dict[str, Any] = {}
+    for name in _COLUMNS:
+        column, other = getattr(events, name), getattr(others, name)
+        both = np.concatenate([column, other]) if isinstance(column, np.ndarray) else column.followed_by(other)
+        columns[name] = both
+    return replace(events, **columns)

@@ -22,7 +22,7 @@ OURS_MAY_IMPORT = {
     "streams": {"schemas", "detectors", "streams"},
 }
 THIRD_PARTY_MAY_IMPORT = {
-    "schemas": {"msgspec", "orjson", "numpy", "xxhash"},
+    "schemas": {"msgspec", "orjson", "numpy", "numba", "xxhash"},
     "detectors": {"numpy", "numba", "river", "msgspec"},
 }
 IMPURE_MODULES = {
