@@ -9,7 +9,7 @@ export OMP_NUM_THREADS := 1
 export NUMBA_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format schemas metrics-doc kafka bench lock clean
+.PHONY: help setup demo test lint format schemas metrics-doc kafka bench chaos soak lock clean
 
 help: ## what there is to type
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -55,8 +55,11 @@ kafka: ## a real one-node Kafka in the foreground, without Docker (needs Java 17
 bench: $(STAMP) ## one worker beside a stock agent and a bare read loop, as ratios: ARGS="--quick"
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-chaos: $(STAMP) ## kills, broker restarts, rebalances, cuts and zombies beside an uninterrupted run: ARGS="--minutes 20 --seed 1"
+chaos: $(STAMP) ## faults at random moments, and whether anything was lost or done twice: ARGS="--minutes 20 --seed 1"
 	@$(BIN)/python -m tests.chaos $(ARGS)
+
+soak: $(STAMP) ## half load for as long as you like, and whether memory stays where it is: ARGS="--minutes 120"
+	@$(BIN)/python -m tests.chaos.soak $(ARGS)
 
 lock: ## renew requirements.lock from pyproject.toml (needs uv)
 	@uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-header \

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from deploy.kafka import machine
@@ -13,7 +14,7 @@ from streams.topic_plan import TopicNames
 from tests.chaos.proxy import Proxy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 INPUTS = ("likes", "follows", "searches")
@@ -36,8 +37,13 @@ class Cluster:
         self.broker = broker
         self.proxy = proxy
 
-    def make_topics(self, partitions: int, inputs: TopicNames | None = None) -> TopicNames:
-        """Create a set of topics under a prefix of its own; with `inputs` those are read from there instead."""
+    def make_topics(
+        self, partitions: int, inputs: TopicNames | None = None, settings: Mapping[str, str] | None = None
+    ) -> TopicNames:
+        """Create a set of topics under a prefix of its own; with `inputs` those are read from there instead.
+
+        `settings` go over those that inputs and actions have.
+        """
         plain = TopicNames()
         prefix = f"c{uuid.uuid4().hex[:8]}."
         fields = {field: prefix + getattr(plain, field) for field in TopicNames.__dataclass_fields__}
@@ -45,8 +51,14 @@ class Cluster:
             fields |= {field: getattr(inputs, field) for field in INPUTS}
         names = TopicNames(**fields)
         there = set() if inputs is None else {getattr(inputs, field) for field in INPUTS}
+        carrying = {names.actions, *(getattr(names, field) for field in INPUTS)}
+        wanted = [
+            replace(planned, config={**planned.config, **(settings or {})}) if planned.name in carrying else planned
+            for planned in topics.plan(names, partitions)
+            if planned.name not in there
+        ]
         with clients.admin(self.bootstrap) as admin:
-            topics.create(admin, [planned for planned in topics.plan(names, partitions) if planned.name not in there])
+            topics.create(admin, wanted)
         return names
 
 

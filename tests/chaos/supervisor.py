@@ -26,6 +26,9 @@ PAUSE_S = 0.5
 
 STOP_S = 60.0
 
+SERVING = "serving"
+"""What a worker logs once its signal handlers are there."""
+
 
 @dataclass(slots=True)
 class Life:
@@ -120,8 +123,10 @@ class Supervisor:
             life.expected = True
             life.process.process.send_signal(signal.SIGTERM)
         code = self._ended(life)
+        # Before it serves it has begun nothing, and SIGTERM ends it as it ends any program.
+        unbegun = code == -signal.SIGTERM and SERVING not in life.process.log
         with self._lock:
-            self.ends.asked[code] += 1
+            self.ends.asked[0 if unbegun else code] += 1
         return code
 
     def freeze(self, place: int) -> bool:
