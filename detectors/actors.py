@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -18,10 +17,10 @@ from detectors.dedup import SeenIds
 from detectors.kept_state import KeptState, Part, read_part, write_part
 from detectors.population import Population
 from detectors.watermark import START_MS
-from schemas.columns import Events, Topic
+from schemas.columns import ABSENT, Events, Topic
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -35,25 +34,23 @@ class EventNames:
     """The strings behind the hashes of a batch of events, looked up only when somebody asks for one."""
 
     def __init__(self, events: Events) -> None:
-        self._events = events
-
-    def find(self, key: int) -> str | None:
-        """Return the id or query hashed to `key`, or None where the batch has none."""
-        return self._strings.get(key)
-
-    @cached_property
-    def _strings(self) -> dict[int, str]:
-        events = self._events
-        strings: dict[int, str] = {}
-        columns: tuple[tuple[NDArray[np.uint64], Iterable[str | None]], ...] = (
+        self._columns: tuple[tuple[NDArray[np.uint64], Sequence[str | None]], ...] = (
             (events.actor, events.actor_ids),
             (events.subject, events.subject_ids),
             (events.owner, events.owner_ids),
             (events.item, events.item_ids),
         )
-        for hashes, names in columns:
-            strings.update((key, name) for key, name in zip(hashes.tolist(), names, strict=True) if name is not None)
-        return strings
+
+    def find(self, key: int) -> str | None:
+        """Return the id or query hashed to `key`, or None where the batch has none."""
+        if key == ABSENT:
+            return None
+        # Few are asked for, and a pass over a column is quick; a table of all strings would be made for each batch.
+        for hashes, names in self._columns:
+            found = np.flatnonzero(hashes == key)
+            if len(found):
+                return names[int(found[0])]
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,15 +66,13 @@ class Texts(Sequence[Any]):
             np.concatenate([self.sizes, other.sizes]),
         )
 
-    def differing(self, others: Sequence[bytes | None]) -> int:
-        """Count the rows in which n other strings, as UTF-8, are not these."""
-        sizes = np.array([-1 if other is None else len(other) for other in others], np.int32)
-        joined = b"".join(others if sizes.min(initial=0) >= 0 else filter(None, others))  # type: ignore[arg-type]
-        return int(
-            _differing(
-                np.frombuffer(self.buffer, np.uint8), self.starts, self.sizes, np.frombuffer(joined, np.uint8), sizes
-            )
-        )
+
+def differing(texts: Sequence[str | None], others: Sequence[bytes | None]) -> int:
+    """Count the rows in which n other strings, as UTF-8, are not those of a column."""
+    column = texts if isinstance(texts, Texts) else Texts.of(texts)
+    sizes = np.array([-1 if other is None else len(other) for other in others], np.int32)
+    joined = np.frombuffer(b"".join(filter(None, others)), np.uint8)
+    return int(_differing(np.frombuffer(column.buffer, np.uint8), column.starts, column.sizes, joined, sizes))
 
 
 @compiled

@@ -18,6 +18,7 @@ import numpy as np
 from detectors.actions import Actions, partition_of
 from detectors.actors import Outcome
 from schemas.decode import decode_batch
+from schemas.texts import differing
 from streams.blocks import BlockHeader, BlockRefused, Origin, pack_all, unpack
 from streams.dead_letters import StreamReason, letter, unreadable
 from streams.publish import all_of
@@ -225,10 +226,7 @@ def misrouted_keys(batch: FetchedBatch, events: Events) -> int:
     keys = batch.keys
     if len(events) != len(keys):
         keys = [keys[row] for row in events.row.tolist()]
-    # Nearly always all are right, which one comparison of all of them in a row shows.
-    if None not in keys and "".join(events.actor_ids).encode() == b"".join(keys):  # type: ignore[arg-type]
-        return 0
-    return sum(actor.encode() != key for actor, key in zip(events.actor_ids, keys, strict=True))
+    return differing(events.actor_ids, keys)
 
 
 def _letters(batch: FetchedBatch, refusals: Sequence[Refusal]) -> list[Letter]:

@@ -1,4 +1,4 @@
-"""Lines of a large file, plain or gzipped, in bounded memory: read in blocks and split all at once."""
+"""Lines of a large file, plain or gzipped, in bounded memory: read in blocks, each told by where its lines are."""
 
 from __future__ import annotations
 
@@ -6,12 +6,20 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from schemas.decode import PAD
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
 BLOCK_BYTES = 1 << 19
 """Read and unpacked at once: some thousand events, which is where the cost of a batch is spread thin."""
+
+_LINE_FEED = ord("\n")
 
 _GZIP = 31
 """zlib's `wbits` for the gzip format with a 32 KiB window."""
@@ -19,10 +27,15 @@ _GZIP = 31
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """Some whole lines without their ends; `first` is the number of the first one, counted from 1."""
+    """n whole lines: `data[begins[i] : ends[i]]`, without their ends.
+
+    `first` is the number of the first one, counted from 1. Behind the last line `data` has `schemas.decode.PAD`.
+    """
 
     first: int
-    values: list[bytes]
+    data: bytes
+    begins: NDArray[np.int64]  # (n,)
+    ends: NDArray[np.int64]  # (n,)
     position: int  # bytes of the file consumed so far
 
 
@@ -54,17 +67,21 @@ def read_lines(path: Path, line_bytes_max: int, too_long: Callable[[int], None])
                 continue
             skipping = False
             first += 1
-        values = (rest + data).split(b"\n")
-        rest = values.pop()
-        if values:
-            yield Lines(first, values, position)
-            first += len(values)
+        text = b"".join((rest, data, PAD))
+        # PAD holds no line feed.
+        ends = np.flatnonzero(np.frombuffer(text, np.uint8) == _LINE_FEED)
+        begins = np.zeros(len(ends) + 1, np.int64)
+        begins[1:] = ends + 1
+        rest = text[begins[-1] : -len(PAD)]
+        if len(ends):
+            yield Lines(first, text, begins[:-1], ends, position)
+            first += len(ends)
         if len(rest) > line_bytes_max:
             too_long(first)
             rest = b""
             skipping = True
     if rest:
-        yield Lines(first, [rest], position)
+        yield Lines(first, rest + PAD, np.zeros(1, np.int64), np.array([len(rest)], np.int64), position)
     if damage is not None:
         raise DamagedError(damage)
 

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, deque
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from schemas.columns import Events, Topic
-from schemas.decode import decode_batch
+from schemas.decode import decode_spans
 from schemas.events import RECORD_BYTES_MAX
 from schemas.refusals import Reason
 from streams.arrival import VOTERS, ArrivalClock
@@ -105,7 +104,7 @@ class Recording:
             count = len(piece.events)
             for start in range(0, count, batch_events_max):
                 whole = count <= batch_events_max
-                yield piece.events if whole else _cut(piece.events, start, min(start + batch_events_max, count))
+                yield piece.events if whole else piece.events.at(slice(start, start + batch_events_max))
 
     def _pieces(self, topic: Topic) -> Iterator[_Piece]:
         """Yield one file's events, cut where a step of the merge ends."""
@@ -114,7 +113,8 @@ class Recording:
             cuts = [0, *(np.flatnonzero(np.diff(steps)) + 1).tolist(), len(steps)]
             for start, end in pairwise(cuts):
                 if end > start:
-                    yield _Piece(int(steps[start]), _ORDER[topic], _cut(events, start, end))
+                    piece = events if end - start == len(events) else events.at(slice(start, end))
+                    yield _Piece(int(steps[start]), _ORDER[topic], piece)
 
     def _timed(self, topic: Topic) -> Iterator[Events]:
         """Yield one file's events with their arrival, without those whose `ts` cannot be."""
@@ -143,7 +143,7 @@ class Recording:
             line = decoded.line_of(int(events.row[index]))
             self.report.refuse(topic, BadLine(self.files[topic].name, line, reason, detail))
         timed = replace(events, arrival=arrival)
-        return _keep(timed, np.delete(np.arange(len(arrival)), list(refused))) if refused else timed
+        return timed.at(np.delete(np.arange(len(arrival)), list(refused))) if refused else timed
 
     def _decoded(self, topic: Topic) -> Iterator[_Decoded]:
         """Yield one file's valid lines as columns, and count the others."""
@@ -164,14 +164,16 @@ class Recording:
             raise RecordedTrafficError(f"cannot read {path}: {error.strerror}") from error
 
     def _decode(self, topic: Topic, lines: Lines) -> _Decoded:
-        values, numbers = lines.values, None
-        if b"" in values or b"\r" in values:
-            kept = [index for index, value in enumerate(values) if value not in {b"", b"\r"}]
-            self.report.empty += len(values) - len(kept)
-            values, numbers = [values[index] for index in kept], kept
-        events, refusals = decode_batch(topic, values, None)
+        begins, ends, numbers = lines.begins, lines.ends, None
+        short = np.flatnonzero(ends - begins <= 1)
+        empty = [row for row in short.tolist() if lines.data[begins[row] : ends[row]] in {b"", b"\r"}]
+        if empty:
+            numbers = np.delete(np.arange(len(begins)), empty)
+            self.report.empty += len(empty)
+            begins, ends = begins[numbers], ends[numbers]
+        events, refusals = decode_spans(topic, lines.data, begins, ends)
         decoded = _Decoded(events, lines.first, numbers)
-        self.report.read[topic] += len(values)
+        self.report.read[topic] += len(begins)
         for refusal in refusals:
             line = decoded.line_of(refusal.row)
             self.report.refuse(topic, BadLine(self.files[topic].name, line, refusal.reason, refusal.detail))
@@ -188,64 +190,7 @@ class _Piece(NamedTuple):
 class _Decoded:
     events: Events
     first: int
-    numbers: list[int] | None  # the place of each row among the lines, where empty ones were left out
+    numbers: NDArray[np.int64] | None  # (n,) the place of each row among the lines, where empty ones were left out
 
     def line_of(self, row: int) -> int:
-        return self.first + (row if self.numbers is None else self.numbers[row])
-
-
-class _Part(Sequence[Any]):
-    """Part of a column of names, without touching the names: most are never asked for."""
-
-    __slots__ = ("_end", "_start", "_whole")
-
-    def __init__(self, whole: Sequence[Any], start: int, end: int) -> None:
-        self._whole, self._start, self._end = whole, start, end
-
-    def __len__(self) -> int:
-        return self._end - self._start
-
-    def __getitem__(self, index: Any) -> Any:
-        return self._whole[self._start : self._end][index]
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._whole[self._start : self._end])
-
-
-_COLUMNS = tuple(column.name for column in fields(Events) if column.name != "topic")
-
-
-def _cut(events: Events, start: int, end: int) -> Events:
-    """Return events[start:end]; the columns are views."""
-    if start == 0 and end == len(events):
-        return events
-    return Events(
-        events.topic,
-        events.row[start:end],
-        events.ts[start:end],
-        events.arrival[start:end],
-        events.verb[start:end],
-        events.event[start:end],
-        events.actor[start:end],
-        events.subject[start:end],
-        events.owner[start:end],
-        events.item[start:end],
-        events.position[start:end],
-        events.created_at[start:end],
-        events.device[start:end],
-        events.ip_prefix[start:end],
-        events.surface[start:end],
-        _Part(events.actor_ids, start, end),
-        _Part(events.subject_ids, start, end),
-        _Part(events.owner_ids, start, end),
-        _Part(events.item_ids, start, end),
-    )
-
-
-def _keep(events: Events, rows: NDArray[np.int64]) -> Events:
-    """Return the given rows."""
-    kept: dict[str, Any] = {}
-    for name in _COLUMNS:
-        column = getattr(events, name)
-        kept[name] = column[rows] if isinstance(column, np.ndarray) else [column[row] for row in rows.tolist()]
-    return replace(events, **kept)
+        return self.first + (row if self.numbers is None else int(self.numbers[row]))
