@@ -19,7 +19,9 @@ ACTORS = 70
 EACH = 3
 """Purchases of each kind in a wave."""
 
-LENGTH_MS = 100_000
+LENGTH_MS = (20_000, 100_000)
+"""Some are over soon, so that a state that is lost then cannot be had again from what is still to come."""
+
 HOUR_MS = 3_600_000
 
 
@@ -61,7 +63,7 @@ Make = Callable[[str, str, int, int], tuple[str, dict[str, object]]]
 
 
 def _purchase(rng: Random, name: str, make: Make, begin_ms: int, end_ms: int) -> list[Action]:
-    length_ms = min(LENGTH_MS, int(0.8 * (end_ms - begin_ms)))
+    length_ms = min(rng.randrange(*LENGTH_MS), int(0.8 * (end_ms - begin_ms)))
     start_ms = rng.randrange(begin_ms, end_ms - length_ms + 1)
     made = []
     for number in range(ACTORS):
