@@ -60,10 +60,7 @@ def recall_plot(ours: Evaluated) -> str:
         plot.text(NARROW - 10, y + 4, f"{row.label[1]}", "tick end")
         plot.whisker(y, row.low, row.high, style_of(kind))
         told = f"{row.label[0]} {row.label[1]}: {row.found} of {row.attacks}"
-        x = plot.x(row.recall)
-        plot.parts.append(
-            f'<circle class="dot {style_of(kind)}" cx="{x}" cy="{y}" r="5"><title>{told}</title></circle>'
-        )
+        plot.mark(row.recall, y, style_of(kind), told)
         plot.text(plot.width + 6, y + 4, f"{row.found} of {row.attacks}", "count")
     return plot.svg()
 
@@ -132,7 +129,7 @@ def precision_plot(evaluation: Evaluation, kind: Kind) -> str:
     """Return precision against recall for one kind, the other methods' best points beside it."""
     plot = Plot(f"precision and recall of {kind.value}", (0.0, 1.0), (0.0, 1.0), height=220)
     plot.axes(share_ticks(), share_ticks(), "recall")
-    for place, method in enumerate((evaluation.ours, *evaluation.rivals)):
+    for place, method in enumerate((evaluation.ours, *evaluation.baselines)):
         curve = curve_of(method, kind)
         style = style_of(kind) if place == 0 else f"rival r{place}"
         if curve:
@@ -156,15 +153,11 @@ def rivals_plot(evaluation: Evaluation) -> str:
         y = TOP + 26 * (place + 0.5)
         row = row_of((), method.attacks)
         plot.text(NARROW - 10, y + 4, method.name, "tick end" if place else "name end")
-        start = plot.x(0.0)
-        wide = max(plot.x(row.recall) - start, 0.5)
-        style = "ours" if place == 0 else f"rival r{place}"
+        style = "ours" if place == 0 else f"rival r{min(place, 4)}"
         told = f"{row.found} of {row.attacks}, {len(method.false_flags)} false flags"
-        plot.parts.append(
-            f'<rect class="bar {style}" x="{start}" y="{y - 8}" width="{wide:.1f}" height="16" rx="3">'
-            f"<title>{told}</title></rect>"
-        )
-        plot.text(start + wide + 6, y + 4, f"{share_text(row.recall)}, {len(method.false_flags)} false", "count")
+        plot.beam(y, row.recall, style, told)
+        end = plot.x(row.recall) + 6
+        plot.text(end, y + 4, f"{share_text(row.recall)}, {len(method.false_flags)} false", "count")
     return plot.svg()
 
 
@@ -172,7 +165,7 @@ def timeline_plot(line: Timeline) -> str:
     """Return one episode: what came, what of it was bought, what was expected, and the moments of the flags."""
     high = max(max(line.observed, default=1), max(line.expected, default=1.0), 1.0) * 1.12
     first, last = line.times_ms[0], line.times_ms[-1] + line.bin_ms
-    plot = Plot(line.title, (0.0, float(last - first)), (0.0, high), width=560, height=210)
+    plot = Plot(line.title, (0.0, float(last - first)), (0.0, high), width=560, height=210, margin=16)
     ticks = [first + (last - first) * part / 4 for part in range(5)]
     plot.axes(
         [(tick - first, _moment(tick, last - first)) for tick in ticks],

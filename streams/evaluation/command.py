@@ -92,7 +92,7 @@ def evaluate(settings: Settings, request: Request) -> Evaluation:
         read_truth(directory / "attacks.jsonl", Purchase)
     warm_up(settings)
     evaluation = Evaluation(ours=Evaluated(name=OURS, about="everything on, as shipped"))
-    checks, candidates, rivals = [], list[Candidate](), dict[str, Evaluated]()
+    checks, candidates = [], list[Candidate]()
     for directory in request.directories:
         case = read_case(settings, directory, request.flags)
         scored, comparison = score(OURS, case.name, case.flags, case.attacks, case.benign)
@@ -100,14 +100,17 @@ def evaluate(settings: Settings, request: Request) -> Evaluation:
         evaluation.exposure.append(exposure_of(case.name, case.traffic))
         checks.append(check(case.flags))
         candidates += candidates_of(case.name, case.traffic, comparison, case.flags)
-        for rival in _rivals(settings, request, case, scored):
-            if rival.name in rivals:
-                rivals[rival.name].add(rival)
-            else:
-                rivals[rival.name] = rival
+        if request.baselines:
+            from streams.evaluation.baselines import run_baselines  # noqa: PLC0415 -- they compile loops of their own
+
+            found = run_baselines(case.name, case.traffic, case.attacks, case.benign, scored)
+            _pool(evaluation.baselines, found)
+        if request.ablate:
+            from streams.evaluation.ablation import run_ablations  # noqa: PLC0415 -- only where it is asked for
+
+            _pool(evaluation.ablations, run_ablations(settings, case.path, case.attacks, case.benign))
     evaluation.consistency = merged(checks)
     evaluation.timelines = choose(candidates)
-    evaluation.rivals = list(rivals.values())
     return evaluation
 
 
@@ -133,17 +136,14 @@ def read_case(settings: Settings, directory: Path, flags_path: Path | None) -> C
     return Case(directory.resolve().name, directory, traffic, traffic.with_times(attacks), benign, flags)
 
 
-def _rivals(settings: Settings, request: Request, case: Case, ours: Evaluated) -> Sequence[Evaluated]:
-    found: list[Evaluated] = []
-    if request.baselines:
-        from streams.evaluation.baselines import run_baselines  # noqa: PLC0415 -- they compile loops of their own
-
-        found += run_baselines(case.name, case.traffic, case.attacks, case.benign, ours)
-    if request.ablate:
-        from streams.evaluation.ablation import run_ablations  # noqa: PLC0415 -- only where it is asked for
-
-        found += run_ablations(settings, case.path, case.attacks, case.benign)
-    return found
+def _pool(known: list[Evaluated], found: Sequence[Evaluated]) -> None:
+    """Add what methods did on one more directory to what they did before."""
+    for method in found:
+        before = next((one for one in known if one.name == method.name), None)
+        if before is None:
+            known.append(method)
+        else:
+            before.add(method)
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -142,7 +142,11 @@ def _rivals(evaluation: Evaluation) -> str:
     if not evaluation.rivals:
         return ""
     told = "".join(f"<li><b>{escape(rival.name)}</b>: {escape(rival.about)}</li>" for rival in evaluation.rivals)
-    figure = _figure("Recall, and at what price", "All attacks of all kinds.", charts.rivals_plot(evaluation))
+    figure = _figure(
+        "Recall, and at what price",
+        "All attacks of all kinds, and the false flags that came with it.",
+        charts.rivals_plot(evaluation),
+    )
     return f"<section><h2>Beside other methods</h2>{figure}<ul class='note'>{told}</ul></section>"
 
 
@@ -224,12 +228,12 @@ def _legend(ours: Evaluated) -> str:
 
 
 def _rival_legend(evaluation: Evaluation) -> str:
-    if not evaluation.rivals:
+    if not evaluation.baselines:
         return ""
     lines = "".join(
         f"<li><svg viewBox='0 0 30 10'><line class='curve rival r{place}' x1='0' x2='30' y1='5' y2='5'/></svg>"
         f"{escape(rival.name)}</li>"
-        for place, rival in enumerate(evaluation.rivals, 1)
+        for place, rival in enumerate(evaluation.baselines, 1)
     )
     return f"<ul class='legend'><li>coloured: {escape(evaluation.ours.name)}</li>{lines}</ul>"
 

@@ -147,13 +147,19 @@ class Evaluated(Struct, kw_only=True):
 
 
 class Evaluation(Struct, kw_only=True):
-    """All of it. `rivals` are baselines and ablations on the same events."""
+    """All of it; `baselines` and `ablations` are other methods on the same events."""
 
     ours: Evaluated
     exposure: list[Exposure] = field(default_factory=list)
     consistency: Consistency = field(default_factory=Consistency)
-    rivals: list[Evaluated] = field(default_factory=list)
+    baselines: list[Evaluated] = field(default_factory=list)
+    ablations: list[Evaluated] = field(default_factory=list)
     timelines: list[Timeline] = field(default_factory=list)
+
+    @property
+    def rivals(self) -> list[Evaluated]:
+        """Every method beside ours."""
+        return self.baselines + self.ablations
 
     @property
     def account_days(self) -> float:

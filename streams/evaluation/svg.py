@@ -106,6 +106,17 @@ class Plot:
         places = f'cx="{self.x(x)}" cy="{self.y(y)}" r="{size}"'
         self.parts.append(f'<circle class="dot {style}" {places}>{_title(told)}</circle>')
 
+    def mark(self, x: float, y: float, style: str, told: str, size: float = 5.0) -> None:
+        """Draw a dot at a value and a height given in the view box's units."""
+        places = f'cx="{self.x(x)}" cy="{y}" r="{size}"'
+        self.parts.append(f'<circle class="dot {style}" {places}>{_title(told)}</circle>')
+
+    def beam(self, y: float, end: float, style: str, told: str) -> None:
+        """Fill a beam from 0 to a value at a height given in the view box's units."""
+        start = self.x(0.0)
+        places = f'x="{start}" y="{y - 8}" width="{max(self.x(end) - start, 0.5):.2f}" height="16" rx="3"'
+        self.parts.append(f'<rect class="bar {style}" {places}>{_title(told)}</rect>')
+
     def whisker(self, y: float, low: float, high: float, style: str) -> None:
         """Draw a horizontal interval at a height given in the view box's units."""
         self.parts.append(f'<line class="whisker {style}" x1="{self.x(low)}" x2="{self.x(high)}" y1="{y}" y2="{y}"/>')
