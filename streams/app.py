@@ -30,11 +30,21 @@ STREAM_BUFFER_BATCHES = 65_536
 """No bound: the ledger bounds what is in flight, and Faust's own bound would only pause partitions for good."""
 
 
+RESTORE_S_MAX = 3_600.0
+"""How long the restore of an assignment may take. It says itself when the broker does not go on."""
+
+
 class Observer(Protocol):
     """Who is told what the consumer does."""
 
+    async def leave(self) -> None:
+        """Make durable what was worked on, all of which is acknowledged: partitions may go elsewhere."""
+
+    async def resume(self, offsets: Mapping[Partition, int | None], generation: int) -> dict[Partition, int | None]:
+        """Prepare the state of an assignment with these committed offsets, and say from where to read."""
+
     def on_assigned(self, offsets: Mapping[Partition, int | None], strangers: set[Partition]) -> None:
-        """Take note of an assignment, at these committed offsets; no state kept for `strangers` fits."""
+        """Take note of an assignment that is read from these offsets; no state kept for `strangers` fits."""
 
     def on_committed(self, offsets: Mapping[Partition, int]) -> None:
         """Take note that the broker has accepted these offsets."""
@@ -101,7 +111,8 @@ def build_app(settings: Settings, ledger: Ledger, lifecycle: Lifecycle, observer
         stream_recovery_delay=0.0,
         broker_commit_interval=settings.commit_interval_ms / 1000,
         broker_session_timeout=options.session_timeout_ms / 1000,
-        broker_request_timeout=options.request_timeout_ms / 1000,
+        # Faust goes by it where it waits for our seek, which restores the state before.
+        broker_request_timeout=RESTORE_S_MAX,
         broker_rebalance_timeout=options.rebalance_timeout_ms / 1000,
     )
     app.options, app.ledger, app.lifecycle, app.observer = options, ledger, lifecycle, observer

@@ -144,7 +144,7 @@ def pack(envelope: Envelope) -> bytes:
     name = envelope.name.encode()
     header = _HEADER.pack(_MAGIC, VERSION, envelope.kind, len(name), envelope.piece, envelope.pieces, len(envelope.raw))
     body = header + name + lz4.block.compress(envelope.raw, store_size=False)
-    return body + _CHECKSUM.pack(xxh3_64_intdigest(body))
+    return bytes(body) + _CHECKSUM.pack(xxh3_64_intdigest(body))
 
 
 def unpack(value: bytes) -> Envelope:

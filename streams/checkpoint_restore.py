@@ -145,8 +145,8 @@ class Collected:
     def _unreadable(self, offset: int, why: str) -> StateUnreadable:
         topic, partition = self._source
         return StateUnreadable(
-            f"state in topic {topic}, partition {partition}, offset {offset} cannot be used: {why}. Run the version and "
-            f"settings that wrote it, or delete topic {topic} and run `boostwatch topics`, to begin anew without state"
+            f"state in topic {topic}, partition {partition}, offset {offset} cannot be used: {why}. Run the version "
+            f"and settings that wrote it, or delete topic {topic} and run `boostwatch topics`, to begin anew without it"
         )
 
 

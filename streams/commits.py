@@ -1,9 +1,9 @@
 """Which fetched batches are done, and so what may be committed: one watermark per partition, moved in order.
 
 Every batch that is handed to an agent gets a ticket. The ticket is done when everything that came of the batch
-is acknowledged by the broker. What may be committed is the end of the longest unbroken run of done tickets
-from the front of a partition, whatever order the acknowledgements came in. The bounds on what is in flight
-are held here as well, since the same tickets count them.
+is acknowledged by the broker. A partition is done up to the end of the longest unbroken run of done tickets from
+its front, whatever order the acknowledgements came in. What may be committed is that, or with checkpoints what the
+last of them covers. The bounds on what is in flight are held here as well, since the same tickets count them.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 log = logging.getLogger(__name__)
+
+WAIT_S = 5.0
+"""Between two looks of somebody who waits for acknowledgements; every change is a look as well."""
 
 
 class Partition(NamedTuple):
@@ -52,8 +55,11 @@ class Ticket:
 class Ledger:
     """The batches in flight of the partitions that this worker has. Belongs to the event loop, not to threads."""
 
-    def __init__(self, batches_max: int, bytes_max: int) -> None:
-        """`batches_max` bounds each partition, `bytes_max` all of them; one batch always fits."""
+    def __init__(self, batches_max: int, bytes_max: int, *, checkpoints: bool = False) -> None:
+        """`batches_max` bounds each partition, `bytes_max` all of them; one batch always fits.
+
+        With `checkpoints` only what `checkpointed` was told may be committed, else whatever is done.
+        """
         self.batches_max = batches_max
         self.bytes_max = bytes_max
         self.in_flight_batches = 0
@@ -62,6 +68,7 @@ class Ledger:
         self._queues: dict[Partition, deque[Ticket]] = {}
         self._done: dict[Partition, int] = {}
         self._committed: dict[Partition, int] = {}
+        self._checkpointed: dict[Partition, int] | None = {} if checkpoints else None
         self._changed = asyncio.Event()
 
     def open(self, source: Partition, offset_first: int, offset_next: int, size_bytes: int) -> Ticket:
@@ -77,6 +84,8 @@ class Ledger:
                 extra={"fields": {"topic": source.topic, "partition": source.partition, "offset": offset_first}},
             )
             self._done[source] = self._committed[source] = offset_first
+            if self._checkpointed is not None:
+                self._checkpointed[source] = offset_first
         ticket = Ticket(source, offset_first, offset_next, size_bytes)
         queue.append(ticket)
         self.in_flight_batches += 1
@@ -148,9 +157,29 @@ class Ledger:
         queue = self._queues.get(source)
         return queue[0].offset_first if queue else None
 
+    def reached(self, source: Partition) -> int | None:
+        """Return the next offset of what agents have begun, in order: what state has seen. None before any."""
+        offset = self._done.get(source)
+        for ticket in self._queues.get(source, ()):
+            if ticket.state is State.QUEUED:
+                break
+            offset = ticket.offset_next
+        return offset
+
+    async def wait_done(self, offsets: Mapping[Partition, int]) -> None:
+        """Wait until everything before these offsets is done."""
+        while any(self._done.get(source, -1) < offset for source, offset in offsets.items()):
+            await self.wait_changed(WAIT_S)
+
     def committable(self) -> dict[Partition, int]:
-        """Return the next offset of every partition that is done further than it is committed."""
-        return {source: offset for source, offset in self._done.items() if offset > self._committed.get(source, -1)}
+        """Return the next offset of every partition that may be committed further than it is."""
+        may = self._done if self._checkpointed is None else self._checkpointed
+        return {source: offset for source, offset in may.items() if offset > self._committed.get(source, -1)}
+
+    def checkpointed(self, offsets: Mapping[Partition, int]) -> None:
+        """Note that a complete checkpoint covers everything before these offsets."""
+        if self._checkpointed is not None:
+            self._checkpointed.update(offsets)
 
     def committed(self, offsets: Mapping[Partition, int]) -> None:
         """Note what the broker has accepted."""
@@ -158,16 +187,21 @@ class Ledger:
             if source in self._done:
                 self._committed[source] = offset
 
-    def resume(self, offsets: Mapping[Partition, int | None]) -> set[Partition]:
-        """Begin with the partitions of a new assignment at their committed offsets (None: nothing committed).
+    def resume(
+        self, offsets: Mapping[Partition, int | None], committed: Mapping[Partition, int | None] | None = None
+    ) -> set[Partition]:
+        """Begin with the partitions of a new assignment at these offsets (None: at the first record there is).
 
-        Returns those whose committed offset is not where this worker was: somebody else has worked on them, or
-        the last commit did not arrive, so state kept for them does not match what will be read next.
+        `committed` is what the group has, where that is not the same. Returns those that do not begin where this
+        worker was: somebody else has worked on them, or the last commit did not arrive, so state kept for them does
+        not match what will be read next.
         """
         strangers = {source for source, offset in offsets.items() if self._done.get(source) != offset}
         self._queues.clear()
-        self._done = {source: offset for source, offset in offsets.items() if offset is not None}
-        self._committed = dict(self._done)
+        self._done = _known(offsets)
+        self._committed = _known(offsets if committed is None else committed)
+        if self._checkpointed is not None:
+            self._checkpointed = dict(self._done)
         self.in_flight_batches = self.in_flight_bytes = 0
         self.wake()
         return strangers
@@ -176,3 +210,7 @@ class Ledger:
         self.in_flight_batches -= 1
         self.in_flight_bytes -= ticket.size_bytes
         self.wake()
+
+
+def _known(offsets: Mapping[Partition, int | None]) -> dict[Partition, int]:
+    return {source: offset for source, offset in offsets.items() if offset is not None}

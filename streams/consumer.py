@@ -4,8 +4,8 @@ Faust's consumer makes four tasks per message and commits past work in flight; o
 with the group membership, the rebalance callbacks and the life cycle. What is overridden here are names that
 Faust does not promise to keep, so the contract test pins the versions and each name.
 
-On its way out (a rebalance, a stop) everything that an agent has begun is seen to its end and committed; what
-none has begun is dropped and fetched again by whoever has the partition next. When the begun work does not end
+On its way out (a rebalance, a stop) everything that an agent has begun is seen to its end, checkpointed and committed;
+what none has begun is dropped and fetched again by whoever has the partition next. When the begun work does not end
 in time the worker stops: state that has seen records which nobody acknowledged must not live on.
 """
 
@@ -25,6 +25,8 @@ from streams.consumer_thread import BatchConsumerThread
 from streams.errors import BrokerError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from streams.commits import Ledger
     from streams.fetched import FetchedBatch, RawFetch
     from streams.lifecycle import Lifecycle
@@ -44,6 +46,7 @@ class BatchConsumer(driver.Consumer):
 
     mundane_level = "debug"
     _thread: BatchConsumerThread
+    _departures = 0  # how often partitions were told to leave
 
     @property
     def options(self) -> TransportOptions:
@@ -69,6 +72,16 @@ class BatchConsumer(driver.Consumer):
     async def positions(self) -> dict[Partition, tuple[int | None, int | None]]:
         """Return where each assigned partition is read up to and its highwater, None where not known yet."""
         return await self._thread.positions()
+
+    async def commit_as(self, generation: int, offsets: Mapping[Partition, int]) -> bool:
+        """Commit as a member of this generation of the group; False where it is not the current one any more.
+
+        Raises BrokerError.
+        """
+        try:
+            return await self._thread.commit_as(generation, offsets)
+        except KafkaError as error:
+            raise BrokerError(f"cannot commit: {error!r}") from error
 
     async def on_partitions_assigned(self, assigned: set[Any], generation_id: int = 0) -> None:
         """Take note of an assignment without partitions here, since Faust seeks nothing then."""
@@ -152,7 +165,8 @@ class BatchConsumer(driver.Consumer):
         return True
 
     async def wait_empty(self) -> None:
-        """Drop what no agent has begun, see the rest to its end, commit it."""
+        """Drop what no agent has begun, see the rest to its end, checkpoint and commit it."""
+        self._departures += 1
         dropped = self.ledger.drop_queued()
         log.info("waiting for the work in flight", extra={"fields": {"dropped": dropped}})
         timeout_s = self.options.settle_timeout_ms / 1000
@@ -160,6 +174,11 @@ class BatchConsumer(driver.Consumer):
             self.lifecycle.fail(
                 BrokerError(f"{self.ledger.in_flight_batches} batches were not acknowledged within {timeout_s:.0f} s")
             )
+        if self.lifecycle.failure is None:
+            try:
+                await self.app.observer.leave()
+            except Exception as error:  # noqa: BLE001  # whatever it is, what it was for is not durable
+                self.lifecycle.fail(error)
         # A commit that is under way when this one begins answers for it, perhaps with less: ask again.
         for _ in range(3):
             if not self.ledger.committable() or await self.commit():
@@ -176,7 +195,8 @@ class BatchConsumer(driver.Consumer):
             failed.cancel()
 
     async def perform_seek(self) -> None:
-        """Begin a new assignment at its committed offsets; the app forgets the state that does not match them."""
+        """Begin a new assignment where its state stands; the app restores, keeps or forgets what state it has."""
+        departures, generation = self._departures, self.app.consumer_generation_id
         try:
             committed = await self.seek_to_committed()
         except IllegalStateError:  # assigned anew meanwhile: the next assignment seeks again
@@ -185,4 +205,17 @@ class BatchConsumer(driver.Consumer):
             self.lifecycle.fail(BrokerError(f"cannot read the committed offsets: {error!r}"))
             raise
         offsets = {Partition(tp.topic, tp.partition): offset for tp, offset in committed.items()}
-        self.app.observer.on_assigned(offsets, self.ledger.resume(offsets))
+        try:
+            resumed = await self.app.observer.resume(offsets, generation)
+        except Exception as error:
+            self.lifecycle.fail(error)
+            raise
+        if departures != self._departures:
+            # Partitions were told to leave while their state was restored. Flow must not begin with them: the next
+            # assignment, or the end, cancels this.
+            await asyncio.Event().wait()
+        elsewhere = {tp: offset for tp, offset in resumed.items() if offset is not None and offset != offsets[tp]}
+        if elsewhere:
+            log.info("going on where the state stands", extra={"fields": {"partitions": len(elsewhere)}})
+            await self.seek_wait(elsewhere)
+        self.app.observer.on_assigned(resumed, self.ledger.resume(resumed, committed=offsets))

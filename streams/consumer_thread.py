@@ -11,10 +11,10 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
-from aiokafka.errors import ConsumerStoppedError
+from aiokafka.errors import CommitFailedError, ConsumerStoppedError, IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 
 from streams.commits import Partition
@@ -63,6 +63,22 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             request_timeout_ms=options.request_timeout_ms,
             **options.security,
         )
+
+    async def commit_as(self, generation: int, offsets: Mapping[Partition, int]) -> bool:
+        """Commit as a member of this generation of the group; False where it is not the current one any more."""
+        return await self.call_thread(self._commit_as, generation, dict(offsets))  # type: ignore[no-any-return]
+
+    async def _commit_as(self, generation: int, offsets: Mapping[Partition, int]) -> bool:
+        consumer = self._ensure_consumer()
+        coordinator = consumer._coordinator
+        if coordinator.generation != generation:
+            return False
+        try:
+            await consumer.commit({TopicPartition(*source): offset for source, offset in offsets.items()})
+        except (CommitFailedError, IllegalStateError):  # the group, or this member, has moved on
+            return False
+        # A generation never comes back, so the one before and after is the one that was sent.
+        return bool(coordinator.generation == generation)
 
     def close(self) -> None:
         """Do nothing: the thread closes its own client on its own loop when it ends."""

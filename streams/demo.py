@@ -223,6 +223,8 @@ def _own(settings: Settings, bootstrap: str) -> Settings:
         "partitions": settings.partitions if "partitions" in settings.model_fields_set else PARTITIONS,
         "security_protocol": "PLAINTEXT",
         "group_instance_id": None,
+        # The embedded broker keeps 5 MiB of a partition and drops the rest in silence: no state could be restored.
+        "checkpoint_ms": 0,
         "http_port": _free_port(settings.http_host, settings.http_port),
         "log_level": "warning",
     }

@@ -34,6 +34,8 @@ DELAY_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900, 3
 
 SCORE_BUCKETS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 
+CHECKPOINT_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+
 BATCH_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
 
@@ -181,7 +183,55 @@ class Metrics:
             registry=registry,
         )
         self.ready = gauge("ready", "1 while /ready says yes, else 0.")
+        self._make_checkpoints(registry)
         self.build = gauge("build_info", "1; what runs is in the labels.", ["version", "python"])
+
+    def _make_checkpoints(self, registry: CollectorRegistry) -> None:
+        def told(name: str, text: str) -> tuple[str, str]:
+            return f"boostwatch_{name}", text
+
+        self.checkpoint_seconds = Histogram(
+            *told("checkpoint_seconds", "One partition's checkpoint, until its commit was accepted."),
+            ["stage"],
+            buckets=CHECKPOINT_BUCKETS_S,
+            registry=registry,
+        )
+        self.checkpoint_copy_seconds = Histogram(
+            *told("checkpoint_copy_seconds", "Of that, the copying, in which no event is worked on."),
+            ["stage"],
+            buckets=BATCH_BUCKETS_S,
+            registry=registry,
+        )
+        self.checkpoint_rows = Counter(
+            *told("checkpoint_rows_total", "Rows written to checkpoints, those written once more included."),
+            ["stage"],
+            registry=registry,
+        )
+        self.checkpoint_bytes = Counter(
+            *told("checkpoint_bytes_total", "Bytes written to checkpoints, packed."), ["stage"], registry=registry
+        )
+        self.last_checkpoint = Gauge(
+            *told(
+                "last_checkpoint_timestamp_seconds",
+                "Of this worker's partitions, when the one that waits longest was last found to be checkpointed.",
+            ),
+            registry=registry,
+        )
+        self.state_log_bytes = Gauge(
+            *told("state_log_bytes", "What a restore of this worker's partitions would read, unpacked."),
+            ["stage"],
+            registry=registry,
+        )
+        self.restore_seconds = Histogram(
+            *told("restore_seconds", "Restoring the partitions of one assignment, from the first to the last."),
+            buckets=CHECKPOINT_BUCKETS_S,
+            registry=registry,
+        )
+        self.restored_rows = Counter(*told("restored_rows_total", "Rows restored from checkpoints."), registry=registry)
+        self.restore_progress = Gauge(
+            *told("restore_progress_ratio", "How much of the restore that runs is done, 1 at its end."),
+            registry=registry,
+        )
 
     def _make_detection(self, registry: CollectorRegistry) -> None:
         def gauge(name: str, told: str, labels: Iterable[str] = ()) -> Gauge:

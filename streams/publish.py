@@ -72,6 +72,10 @@ class Publisher:
         )
         return self._acknowledged(stamped, value, sent)
 
+    async def state(self, topic: str, partition: int, key: bytes, value: bytes | None) -> Sent:
+        """Queue one record of a state topic; without a value it deletes the key's."""
+        return await self._queued(topic, self._producer.submit(topic, value, key=key, partition=partition))
+
     async def _acknowledged(self, flag: Flag, value: bytes, sent: Sent) -> None:
         await sent
         self._metrics.flags.labels(flag.kind.value, flag.status.value, flag.mode.value).inc()

@@ -9,12 +9,15 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from streams.blocks import BlockHeader, pack_watermark
+from streams.errors import ProduceFailed
 from streams.publish import all_of
+from streams.stages import ACTORS, SUBJECTS
 from streams.vitals import Vitals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from streams.checkpoints import Checkpoints, Name
     from streams.commits import Ledger, Partition
     from streams.consumer import BatchConsumer
     from streams.lifecycle import Lifecycle
@@ -47,29 +50,52 @@ class Runtime:
         progress: Progress,
     ) -> None:
         self._settings = settings
-        self._inputs = frozenset(settings.input_topics.values())
+        self._topics = {name: topic for topic, name in settings.input_topics.items()}
+        self._inputs = frozenset(self._topics)
         self._ledger = ledger
         self._lifecycle = lifecycle
         self._metrics = metrics
         self._stages = stages
         self._sources = sources
         self._progress = progress
+        self.checkpoints: Checkpoints | None = None
+        self._stayed: set[Name] = set()
         self._assigned: frozenset[Partition] = frozenset()
         self._lag: Counter[str] = Counter()
         self._ready = False
         self._health: dict[str, object] = {}
         self._vitals = Vitals(settings, metrics, stages)
 
+    async def leave(self) -> None:
+        """Take a last checkpoint of everything."""
+        if self.checkpoints is not None:
+            await self.checkpoints.leave()
+
+    async def resume(self, offsets: Mapping[Partition, int | None], generation: int) -> dict[Partition, int | None]:
+        """Restore the state of an assignment; without checkpoints begin where the group has committed."""
+        if self.checkpoints is None:
+            return dict(offsets)
+        self._ready = False
+        resumed, self._stayed = await self.checkpoints.resume(offsets, generation)
+        return resumed
+
     def on_assigned(self, offsets: Mapping[Partition, int | None], strangers: set[Partition]) -> None:
-        """Keep the state of partitions that stay and fits; drop the rest."""
+        """Keep the state of partitions that stay and fits, or was restored; drop the rest."""
         before, self._assigned = self._assigned, frozenset(offsets)
         fits = (self._assigned & before) - strangers
         actions = self._settings.topic_actions
         # An actor stage is shared by one partition number of three topics: it fits when all of them do.
         kept = [number for number in {p.partition for p in fits} if {(t, number) for t in self._inputs} <= fits]
-        self._stages.keep(kept, [p.partition for p in fits if p.topic == actions])
+        subjects = [p.partition for p in fits if p.topic == actions]
+        if self.checkpoints is None:
+            self._stages.keep(kept, subjects)
+        else:
+            names = self.checkpoints.keep(self._assigned)
+            kept = [n.partition for n in self._stayed & names if n.stage == ACTORS]
+            self._stages.keep(*([n.partition for n in names if n.stage == each] for each in (ACTORS, SUBJECTS)))
         inputs = [p for p in self._assigned if p.topic in self._inputs]
         self._sources.assign(inputs, [p for p in inputs if p.partition not in kept], time.monotonic())
+        self._catch_up_sources(offsets)
         self._metrics.rebalances.inc()
         by_topic = Counter(p.topic for p in self._assigned)
         for topic in (*self._inputs, actions):
@@ -77,6 +103,15 @@ class Runtime:
         self._progress.touch()
         self._ready = True
         log.info("partitions assigned", extra={"fields": {"partitions": len(offsets), "kept": len(fits)}})
+
+    def _catch_up_sources(self, offsets: Mapping[Partition, int | None]) -> None:
+        """Let restored sources know how far they are, so that a silent one can tell that it is idle."""
+        stages = self._stages.actor_stages()
+        for source in self._sources:
+            topic, number = source.partition
+            stage, offset = stages.get(number), offsets.get(source.partition)
+            if stage is not None and offset is not None and self.checkpoints is not None:
+                source.sent((), stage.watermark(self._topics[topic]), offset - 1)
 
     def on_committed(self, offsets: Mapping[Partition, int]) -> None:
         """Note a commit."""
@@ -91,10 +126,20 @@ class Runtime:
                 await asyncio.sleep(TICK_S)
                 positions = await consumer.positions()
                 self._look(positions)
-                self._metrics.oldest_unacknowledged.set(publisher.oldest_unacknowledged_s)
+                self._mind_deliveries(publisher.oldest_unacknowledged_s, consumer.options.delivery_timeout_ms / 1000)
                 await self._tell_watermarks(positions, publisher)
         except Exception as error:  # noqa: BLE001
             self._lifecycle.fail(error)
+
+    def _mind_deliveries(self, waiting_s: float, most_s: float) -> None:
+        self._metrics.oldest_unacknowledged.set(waiting_s)
+        if waiting_s > most_s:
+            self._lifecycle.fail(
+                ProduceFailed(
+                    f"a record was not acknowledged for {waiting_s:.0f} s; nothing that it came from is committed, so "
+                    "start the worker again once the broker is well"
+                )
+            )
 
     def _look(self, positions: Positions) -> None:
         lag: Counter[str] = Counter()
@@ -117,6 +162,8 @@ class Runtime:
         metrics.dedup_evicted.set(self._stages.event_ids_evicted())
         metrics.ready.set(self.ready()[0])
         self._vitals.look()
+        if self.checkpoints is not None:
+            self.checkpoints.set_gauges()
         tracked, state_bytes = self._stages.tracked(), self._stages.bytes_resident()
         for what, held in tracked.items():
             metrics.tracked.labels(what).set(held)
@@ -162,6 +209,8 @@ class Runtime:
             return False, "stopping after a failure"
         if self._lifecycle.stopping:
             return False, "stopping"
+        if self.checkpoints is not None and self.checkpoints.restoring:
+            return False, self.checkpoints.restoring
         if not self._ready:
             return False, "no partitions assigned yet"
         return True, f"{len(self._assigned)} partitions assigned"

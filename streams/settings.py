@@ -102,7 +102,7 @@ class Settings(BaseSettings):
     fetch_bytes_max: int = Field(
         default=4 * MIB, ge=64 * 1024, le=256 * MIB, description="65536 to 268435456, per partition and fetch"
     )
-    fetch_wait_ms: int = Field(default=50, ge=1, le=10_000, description="1 to 10000")
+    fetch_wait_ms: int = Field(default=200, ge=1, le=10_000, description="1 to 10000")
     batch_records_max: int = Field(
         default=8_192, ge=1, le=1_000_000, description="1 to 1000000, records handled as one batch"
     )
@@ -113,11 +113,19 @@ class Settings(BaseSettings):
         default=64 * MIB, ge=MIB, le=16_384 * MIB, description="1048576 to 17179869184, sent but not acknowledged"
     )
 
+    # State
+    checkpoint_ms: int = Field(
+        default=10_000,
+        ge=0,
+        le=10 * MINUTE_MS,
+        description="0 to 600000, between two checkpoints; 0 for no checkpoints",
+    )
+
     # Liveness
     commit_interval_ms: int = Field(default=2_000, ge=100, le=10 * MINUTE_MS, description="100 to 600000")
     session_timeout_ms: int = Field(default=30_000, ge=6_000, le=30 * MINUTE_MS, description="6000 to 1800000")
     stuck_after_ms: int = Field(
-        default=60_000, ge=1_000, le=HOUR_MS, description="1000 to 3600000, records wait and none was finished"
+        default=120_000, ge=1_000, le=HOUR_MS, description="1000 to 3600000, records wait and none was finished"
     )
 
     # Who looks at it

@@ -4,8 +4,11 @@ It is registered under the entry-point group `faust.transports` as the URL schem
 on the app in `streams.app`, so that it also works from a source tree that nobody installed.
 """
 
+# ruff: noqa: SLF001 -- private names of aiokafka are what this is made of; the contract test pins them
 from __future__ import annotations
 
+import asyncio
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +18,6 @@ from faust.transport.drivers import aiokafka as driver
 from streams.consumer import BatchConsumer
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Mapping, Sequence
 
 SCHEME = "boostwatch"
@@ -41,7 +43,7 @@ class TransportOptions:
     group_instance_id: str | None = None
     security: Mapping[str, Any] = field(default_factory=dict)
     """aiokafka's keyword arguments for TLS and SASL."""
-    fetch_wait_ms: int = 50
+    fetch_wait_ms: int = 200
     partition_fetch_bytes_max: int = 1 << 20
     fetch_bytes_max: int = 16 << 20
     records_max: int = 8_192
@@ -52,7 +54,10 @@ class TransportOptions:
     """How long work in flight may take to be acknowledged when partitions leave. Then the worker stops instead,
     so it must be shorter than the rebalance time-out, after which others would already work on them."""
     request_timeout_ms: int = 40_000
-    """How long a request may take, and so a produced record to be acknowledged. A broker's restart fits in it."""
+    """How long one request may take before it is tried again."""
+    delivery_timeout_ms: int = 90_000
+    """How long a record may wait for its acknowledgement, all attempts together. A minute without Kafka fits in it;
+    after that the worker ends, and its supervisor decides."""
     check_crcs: bool = True
 
 
@@ -68,30 +73,49 @@ class BatchProducer(driver.Producer):
 
     def _new_producer(self, transactional_id: str | None = None) -> AIOKafkaProducer:  # noqa: ARG002
         options: TransportOptions = self.app.options
-        return AIOKafkaProducer(
+        producer = AIOKafkaProducer(
             client_id=options.client_id,
             bootstrap_servers=options.bootstrap_servers,
             acks="all",
             max_batch_size=PRODUCE_BATCH_BYTES_MAX,
             linger_ms=PRODUCE_LINGER_MS,
             max_request_size=PRODUCE_REQUEST_BYTES_MAX,
-            request_timeout_ms=options.request_timeout_ms,
+            request_timeout_ms=options.delivery_timeout_ms,
             **options.security,
         )
+        # A batch that expires is left out, and the next one of its partition is sent: its readers would take that for
+        # proof that they have seen everything before. So none expires; `oldest_unacknowledged_s` ends the worker.
+        producer._message_accumulator._batch_ttl = math.inf
+        return producer
+
+    def give_up(self) -> None:
+        """Send nothing more, not even what is queued: it would go past a record that is missing."""
+        producer = self._producer
+        if producer is not None and producer._sender.sender_task is not None:
+            producer._sender.sender_task.cancel()
+
+    def _look(self, sent: asyncio.Future[Any]) -> None:
+        # The callback of a future comes before the sender's next turn, so nothing overtakes what has failed.
+        if not sent.cancelled() and sent.exception() is not None:
+            self.give_up()
 
     async def submit(
         self,
         topic: str,
-        value: bytes,
+        value: bytes | None,
         *,
         key: bytes | None = None,
         partition: int | None = None,
         headers: Sequence[tuple[str, bytes]] = (),
     ) -> asyncio.Future[Any]:
-        """Queue one record, waiting for room; the future is done when the broker has acknowledged it."""
+        """Queue one record, waiting for room; the future is done when the broker has acknowledged it.
+
+        After one that has failed nothing more is sent.
+        """
         sent: asyncio.Future[Any] = await self._ensure_producer().send(
             topic, value, key=key, partition=partition, headers=list(headers)
         )
+        sent.add_done_callback(self._look)
         return sent
 
     def new_batch(self) -> Any:

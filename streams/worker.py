@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NoReturn
 from streams import clients, topics
 from streams.agents import ActorsAgent, Completion, SubjectsAgent
 from streams.app import add_agents, build_app
+from streams.checkpoints import Checkpoints
 from streams.commits import Ledger, Partition
 from streams.connections import planned_topics, security_of
 from streams.dead_letters import DeadLetterWriter
@@ -32,6 +33,7 @@ from streams.runtime import Runtime
 from streams.server import Server, Views
 from streams.sources import Sources
 from streams.stages import Stages
+from streams.state_reader import StateReader
 from streams.watchdog import Progress, Watchdog
 
 if TYPE_CHECKING:
@@ -46,9 +48,9 @@ SWITCH_S = 0.001
 """How long this loop may keep the interpreter's lock from the consumer's thread, which needs it shortly for each
 256 KiB that it receives: with Python's 5 ms that alone would bound what can be fetched to 50 MB a second."""
 
-STOP_S = 30.0
+STOP_S = 45.0
 """How long an orderly end may take before the process ends without more ado. Work in flight is given 20 s of it
-(`TransportOptions.settle_timeout_ms`), leaving the group and closing connections the rest."""
+(`TransportOptions.settle_timeout_ms`), the last checkpoints, leaving the group and closing connections the rest."""
 
 
 def run_worker(settings: Settings) -> int:
@@ -73,6 +75,8 @@ def require_topics(settings: Settings) -> None:
         settings.topic_flags,
         settings.topic_dead_letters,
     }
+    if settings.checkpoint_ms > 0:
+        needed |= {settings.topic_actor_state, settings.topic_subject_state}
     with clients.admin(settings.bootstrap, security_of(settings)) as admin:
         topics.require(admin, [planned for planned in planned_topics(settings) if planned.name in needed])
 
@@ -127,7 +131,8 @@ class Worker:
     def __init__(self, settings: Settings, lifecycle: Lifecycle) -> None:
         self._settings = settings
         self._lifecycle = lifecycle
-        self._ledger = Ledger(settings.in_flight_batches_max, settings.in_flight_bytes_max)
+        checkpoints = settings.checkpoint_ms > 0
+        self._ledger = Ledger(settings.in_flight_batches_max, settings.in_flight_bytes_max, checkpoints=checkpoints)
         self._metrics = Metrics(settings.input_topics.values())
         self._recent = RecentFlags()
         sources = Sources(settings.partitions, settings.idle_ms)
@@ -148,6 +153,18 @@ class Worker:
             flags=settings.topic_flags,
             source=f"/boostwatch/{settings.group_id}",
         )
+        if checkpoints:
+            options = self._app.options
+            self._runtime.checkpoints = Checkpoints(
+                settings,
+                self._ledger,
+                stages,
+                lifecycle,
+                self._metrics,
+                self._app.consumer,
+                self._publisher,
+                lambda: StateReader(options),
+            )
         dead_letters = DeadLetterWriter(producer, self._metrics, settings.topic_dead_letters)
         completion = Completion(self._ledger, lifecycle)
         named = {name: topic for topic, name in settings.input_topics.items()}
@@ -179,9 +196,11 @@ class Worker:
         watchdog.start()
         starting = loop.create_task(self._start())
         ticking = loop.create_task(self._tick(starting))
+        checkpoints = self._runtime.checkpoints
+        others = [loop.create_task(checkpoints.for_ever())] if checkpoints is not None else []
         try:
             await self._lifecycle.ended()
-            await self._stop(starting, ticking)
+            await self._stop(starting, ticking, *others)
         finally:
             watchdog.stop()
             server.stop()
@@ -206,6 +225,8 @@ class Worker:
 
     async def _stop(self, *tasks: asyncio.Task[None]) -> None:
         began = time.monotonic()
+        if self._lifecycle.failure is not None:
+            self._app.producer.give_up()
         stopping = asyncio.ensure_future(self._app.stop())
         done, _ = await asyncio.wait({stopping}, timeout=STOP_S)
         if not done:

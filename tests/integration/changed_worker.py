@@ -8,6 +8,7 @@ Settings come from BOOSTWATCH_* as always.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections import Counter
@@ -16,6 +17,9 @@ from typing import TYPE_CHECKING
 
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
+from detectors.models import LaneModels
+from detectors.state import Delta
+from detectors.subject_rows import LANES
 from schemas.flags import Detector, Evidence, Flag, Kind, Severity, Status, Subject, SubjectType, Window, flag_id
 from schemas.hashing import hash_id
 from streams import app, worker
@@ -25,6 +29,7 @@ from streams.settings import Settings
 
 if TYPE_CHECKING:
     from detectors.actions import Actions
+    from detectors.arena import Arena
 
 FLAG_AT = 10
 BOOM = hash_id("boom")
@@ -35,8 +40,29 @@ class CountingSubjects:
 
     def __init__(self) -> None:
         self._counts: Counter[int] = Counter()
+        self.models = [LaneModels(lane) for lane in range(LANES)]
 
-    bytes_resident = 0
+    bytes_resident = evicted = open_episodes = history_ms = 0
+
+    def tables(self) -> dict[str, Arena]:
+        return {}
+
+    def take_delta(self) -> Delta:
+        return Delta()
+
+    def parts(self) -> dict[str, bytes]:
+        return {"counts": json.dumps(list(self._counts.items())).encode()}
+
+    def restore_part(self, _: str, data: bytes) -> None:
+        self._counts.update(dict(json.loads(data)))
+
+    def restore_rows(self, *_: object) -> None:
+        raise AssertionError("there are no rows")
+
+    remove_keys = restore_increment = restore_rows
+
+    def finish_restore(self) -> None:
+        pass
 
     @property
     def tracked(self) -> dict[str, int]:
@@ -79,7 +105,7 @@ def main(arguments: list[str]) -> int:
         patched["STOP_S"] = 5.0
         options = app.transport_options
         vars(app)["transport_options"] = lambda settings: replace(
-            options(settings), request_timeout_ms=7_000, settle_timeout_ms=2_000
+            options(settings), request_timeout_ms=7_000, delivery_timeout_ms=7_000, settle_timeout_ms=2_000
         )
     if "counting" in arguments:
         patched["build_subject_stage"] = lambda _: CountingSubjects()

@@ -39,6 +39,7 @@ class WorkerProcess:
             "http_port": free_port(),
             "partitions": 4,
             "commit_interval_ms": 500,
+            "checkpoint_ms": 500,
             "session_timeout_ms": 6_000,
             **{f"topic_{field}": getattr(names, field) for field in names.__dataclass_fields__},
             **settings,

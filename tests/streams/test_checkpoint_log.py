@@ -32,7 +32,7 @@ from streams.commits import Partition
 from streams.errors import StateUnreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
@@ -41,13 +41,12 @@ Record = tuple[bytes, bytes | None]
 
 
 @pytest.fixture(autouse=True)
-def small_chunks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make a handful of rows a chunk, and the log roll early."""
     for name, value in {
         "CHUNK_BYTES": 100, "PIECE_BYTES": 16, "SLACK_BYTES": 200, "SLACK_CHUNKS": 3, "ROLL_BYTES_MIN": 100
     }.items():  # fmt: skip
         monkeypatch.setattr(checkpoint_log, name, value)
-    yield
 
 
 class Stage:
@@ -110,7 +109,8 @@ class Stage:
                 self.arena.remove(np.array([row], np.int32))
 
     def restore_increment(self, _: str, data: bytes) -> None:
-        self.ids.update(map(tuple, np.frombuffer(data, np.int64).reshape(-1, 2).tolist()))
+        numbers = np.frombuffer(data, np.int64).tolist()
+        self.ids.update(zip(numbers[::2], numbers[1::2], strict=True))
 
     def restore_part(self, name: str, data: bytes) -> None:
         if name == "total":
@@ -153,7 +153,8 @@ def begin(topic: list[Record], nonce: int) -> tuple[Keeper, int | None]:
     stage, log = Stage(), CheckpointLog(owner_name(term, f"{nonce:016x}"))
     list(collected.apply(cast("Any", stage), log))
     manifest = collected.manifest
-    return Keeper(topic, stage, log, term, collected.leftovers()), manifest and manifest.offsets["in"]
+    offset = None if manifest is None else manifest.offsets["in"]
+    return Keeper(topic, stage, log, term, collected.leftovers()), offset
 
 
 def compacted(topic: list[Record], some: Iterable[bool]) -> list[Record]:
@@ -274,7 +275,7 @@ def test_state_of_another_configuration_is_refused(stage: str, partitions: int, 
     collected = Collected(SOURCE)
     for offset, (key, value) in enumerate(written()):
         collected.add(offset, key, value)
-    with pytest.raises(StateUnreadable, match="another configuration|none of the inputs") as caught:
+    with pytest.raises(StateUnreadable, match=r"another configuration|none of the inputs") as caught:
         collected.require(stage, partitions, topics)
     assert told in str(caught.value)
 
@@ -310,8 +311,8 @@ def test_the_snapshot_of_another_version_is_refused() -> None:
         collected.add(offset, key, value)
 
     class Newer(Stage):
-        def restore_rows(self, table: str, snapshot: bytes) -> NDArray[np.int32]:
+        def restore_rows(self, _: str, __: bytes) -> NDArray[np.int32]:
             raise SnapshotMismatchError("snapshot is of rows version 1, this program has version 2")
 
-    with pytest.raises(StateUnreadable, match="offset 0 .* rows version 1, this program has version 2"):
+    with pytest.raises(StateUnreadable, match=r"offset 0 .* rows version 1, this program has version 2"):
         list(collected.apply(cast("Any", Newer()), CheckpointLog(owner_name(1, "0" * 16))))
