@@ -25,7 +25,7 @@ from detectors.hash_index import (
     remove_rows,
     rows_for,
 )
-from schemas.hashing import hash_id
+from schemas.hashing import hash_bytes, hash_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +43,7 @@ EVICTED_SHARE = 1 / 16
 SEEDS_MAX = 64
 """Seeds tried in one rebuild. An id that collides under two given seeds costs 2^(2 log2 slots) hashes to find."""
 
-_HEADER = struct.Struct("<4sHHQQQ")
+_HEADER = struct.Struct("<4sHHQQQQ")
 _MAGIC, _FORMAT = b"BWAR", 1
 
 
@@ -173,8 +173,9 @@ class Arena:
     def snapshot(self, rows: NDArray[np.integer] | None = None) -> bytes:
         """Return the given rows (default all) as bytes. Equal contents give equal bytes, wherever rows lie."""
         chosen = self.live_rows() if rows is None else rows[np.argsort(self._view.rows["key"][rows])]
-        header = _HEADER.pack(_MAGIC, _FORMAT, self._version, self._fingerprint(), self._dtype.itemsize, len(chosen))
-        return header + self._raw()[chosen].tobytes()
+        records = self._raw()[chosen].tobytes()
+        layout = (self._fingerprint(), self._dtype.itemsize)
+        return _HEADER.pack(_MAGIC, _FORMAT, self._version, *layout, len(chosen), hash_bytes(records)) + records
 
     def restore(self, snapshot: bytes) -> NDArray[np.int32]:
         """Put a snapshot's rows in place of those with the same keys; restored rows are clean and kept.
@@ -211,7 +212,7 @@ class Arena:
         if len(snapshot) < _HEADER.size:
             message = f"snapshot of {len(snapshot)} bytes is shorter than its header"
             raise SnapshotMismatchError(message)
-        magic, form, version, fingerprint, itemsize, count = _HEADER.unpack_from(snapshot)
+        magic, form, version, fingerprint, itemsize, count, digest = _HEADER.unpack_from(snapshot)
         if (magic, form, version, fingerprint) != (_MAGIC, _FORMAT, self._version, self._fingerprint()):
             message = (
                 f"snapshot is of rows version {version} of {itemsize} bytes,"
@@ -223,8 +224,9 @@ class Arena:
             raise SnapshotMismatchError(message)
         records = np.frombuffer(snapshot, self._dtype, count, _HEADER.size)
         keys = records["key"]
-        if count and not (keys[0] > 0 and (keys[1:] > keys[:-1]).all()):
-            message = f"snapshot of {count} rows has a key 0, or keys that do not ascend: its bytes were changed"
+        ascending = count == 0 or bool(keys[0] > 0 and (keys[1:] > keys[:-1]).all())
+        if not ascending or hash_bytes(memoryview(snapshot)[_HEADER.size :]) != digest:
+            message = f"snapshot of {count} rows was changed since it was taken: start without it"
             raise SnapshotMismatchError(message)
         return records
 

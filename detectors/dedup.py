@@ -15,6 +15,7 @@ import numpy as np
 from detectors.compiled import compiled, inlined
 from detectors.hash_index import LOAD_MAX, PROBE_MAX, mix
 from detectors.state import Increment, SnapshotMismatchError
+from schemas.hashing import hash_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,7 +33,7 @@ REPEATED, TOO_FULL = -1, -2
 
 _ENTRY = np.dtype([("key", np.uint64), ("arrival", np.int64)])
 _USED, _LIMIT, _SEED = 0, 1, 2
-_HEADER = struct.Struct("<4sQ")
+_HEADER = struct.Struct("<4sQQ")
 _MAGIC = b"BWS1"
 
 
@@ -212,17 +213,18 @@ class SeenIds:
 
 
 def _pack(keys: NDArray[np.uint64], arrivals: NDArray[np.int64]) -> bytes:
-    return _HEADER.pack(_MAGIC, len(keys)) + keys.tobytes() + arrivals.tobytes()
+    entries = keys.tobytes() + arrivals.tobytes()
+    return _HEADER.pack(_MAGIC, len(keys), hash_bytes(entries)) + entries
 
 
 def _unpack(data: bytes) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
     if len(data) < _HEADER.size or _HEADER.unpack_from(data)[0] != _MAGIC:
         raise SnapshotMismatchError("these bytes are no snapshot of seen ids; start without it")
-    count = _HEADER.unpack_from(data)[1]
+    _, count, digest = _HEADER.unpack_from(data)
     if len(data) != _HEADER.size + 16 * count:
         raise SnapshotMismatchError(f"snapshot of {count} seen ids is {len(data)} bytes long; start without it")
     keys = np.frombuffer(data, np.uint64, count, _HEADER.size).copy()
     arrivals = np.frombuffer(data, np.int64, count, _HEADER.size + 8 * count).copy()
-    if not keys.all():
-        raise SnapshotMismatchError("snapshot of seen ids has the id 0, which no event has; start without it")
+    if not keys.all() or hash_bytes(memoryview(data)[_HEADER.size :]) != digest:
+        raise SnapshotMismatchError(f"snapshot of {count} seen ids was changed since it was taken; start without it")
     return keys, arrivals

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from detectors.state import Delta, SnapshotMismatchError
-from schemas.hashing import hash_id
+from schemas.hashing import hash_bytes, hash_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Content = TypeVar("Content", bound=msgspec.Struct)
 
-_HEADER = struct.Struct("<4sHQ")
+_HEADER = struct.Struct("<4sHQQ")
 _MAGIC = b"BWPT"
 
 
@@ -115,7 +115,8 @@ def _known(named: Mapping[str, Named], what: str, name: str) -> Named:
 
 def write_part(content: msgspec.Struct, version: int) -> bytes:
     """Return a part as bytes that `read_part` reads; `version` is of what its fields mean."""
-    return _HEADER.pack(_MAGIC, version, _shape_of(type(content))) + msgspec.msgpack.encode(content)
+    body = msgspec.msgpack.encode(content)
+    return _HEADER.pack(_MAGIC, version, _shape_of(type(content)), hash_bytes(body)) + body
 
 
 def read_part(data: bytes, kind: type[Content], version: int) -> Content:
@@ -127,12 +128,15 @@ def read_part(data: bytes, kind: type[Content], version: int) -> Content:
     """
     if len(data) < _HEADER.size or data[:4] != _MAGIC:
         raise SnapshotMismatchError(f"{len(data)} bytes are no part of a state: start without it")
-    _, found, shape = _HEADER.unpack_from(data)
+    _, found, shape, digest = _HEADER.unpack_from(data)
     if (found, shape) != (version, _shape_of(kind)):
         message = f"it is version {found} with fields {shape:016x}, this program has version {version}"
         raise SnapshotMismatchError(f"{message} with {_shape_of(kind):016x}: run the program that wrote it")
+    body = memoryview(data)[_HEADER.size :]
+    if hash_bytes(body) != digest:
+        raise SnapshotMismatchError(f"its {len(body)} bytes were changed since it was taken: start without it")
     try:
-        return msgspec.msgpack.decode(memoryview(data)[_HEADER.size :], type=kind)
+        return msgspec.msgpack.decode(body, type=kind)
     except msgspec.MsgspecError as error:
         raise SnapshotMismatchError(f"its contents are not what its version says: {error}") from error
 
@@ -149,6 +153,28 @@ def array_of(data: bytes, dtype: DTypeLike, count: int) -> NDArray[Any]:
         raise SnapshotMismatchError(f"{count} entries take {wanted} bytes, there are {len(data)}")
     # As bytes: a copy of records field by field would leave anything between the fields.
     return np.frombuffer(data, np.uint8).copy().view(dtype)
+
+
+def raw(records: NDArray[Any]) -> NDArray[np.void]:
+    """Return records as bytes: copied field by field, what lies between the fields would be anything."""
+    return records.view(np.dtype((np.void, records.dtype.itemsize)))
+
+
+def layout_of(dtype: np.dtype[Any]) -> int:
+    """Return a hash of a record type, by which records of another one are refused."""
+    return hash_id(repr(dtype.descr))
+
+
+def same_layout(found: int, dtype: np.dtype[Any], what: str) -> None:
+    """Check that records were written with the type that they are read with.
+
+    Raises:
+        SnapshotMismatchError: with another one.
+
+    """
+    if found != layout_of(dtype):
+        message = f"{what} have other fields than this program's: run the program that wrote them, or start without"
+        raise SnapshotMismatchError(message)
 
 
 def _shape_of(kind: type[msgspec.Struct]) -> int:

@@ -10,12 +10,12 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from detectors.compiled import compiled, inlined
 from detectors.hash_index import mix
-from detectors.state import SnapshotMismatchError
-from schemas.hashing import hash_id
+from detectors.kept_state import array_of, layout_of, raw, read_part, same_layout, write_part
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,6 +49,9 @@ PRIOR_ACTIONS = 24.0
 
 PRIOR_MEAN_ACTIONS = 200.0
 """Actions for which the shipped means stand."""
+
+VERSION = 1
+"""Raised when a measure or a count changes its meaning: older snapshots are then refused."""
 
 CELLS = 1 << 17
 """Counters in each of the two rows of the device sketch (Cormode and Muthukrishnan 2005, count-min)."""
@@ -236,6 +239,13 @@ def _cell(device: np.uint64, seed: int) -> int:
     return int(np.int64(mix(device, np.int64(seed)) & np.uint64(CELLS - 1)))
 
 
+class PopulationKept(msgspec.Struct):
+    """What is kept of a population: its record."""
+
+    layout: int
+    record: bytes
+
+
 class Population:
     """The current population of one partition's actions.
 
@@ -260,20 +270,15 @@ class Population:
 
     def snapshot(self) -> bytes:
         """Return everything as bytes."""
-        return _header(self._record) + self._record.tobytes()
+        return write_part(PopulationKept(layout_of(self._record.dtype), raw(self._record).tobytes()), VERSION)
 
     def restore(self, snapshot: bytes) -> None:
         """Put a snapshot in place of everything.
 
         Raises:
-            SnapshotMismatchError: it is of another version, which has other measures or features, or cut short.
+            SnapshotMismatchError: it is of another version, which has other measures or features, or was changed.
 
         """
-        header = _header(self._record)
-        if snapshot[: len(header)] != header or len(snapshot) != len(header) + self._record.nbytes:
-            raise SnapshotMismatchError("a snapshot of a population with other measures or features; start without it")
-        self._record[:] = np.frombuffer(snapshot, self._record.dtype, 1, len(header))
-
-
-def _header(record: NDArray[Any]) -> bytes:
-    return b"BWP1" + hash_id(repr(record.dtype.descr)).to_bytes(8, "little")
+        kept = read_part(snapshot, PopulationKept, VERSION)
+        same_layout(kept.layout, self._record.dtype, "measures and features of a population")
+        raw(self._record)[:] = raw(array_of(kept.record, self._record.dtype, 1))

@@ -12,13 +12,12 @@ import msgspec
 import numpy as np
 
 from detectors.episodes import Episode
-from detectors.kept_state import Part, array_of, read_part, write_part
+from detectors.kept_state import Part, array_of, layout_of, raw, read_part, same_layout, write_part
 from detectors.models import DAY_HOURS, NOVELTY_WINDOW, RATES_MAX, WEEK_HOURS
 from detectors.noted import Noted
 from detectors.state import SnapshotMismatchError
 from detectors.subject_rows import HOURS, LANES, POOL, POSITIONS, RECENT, SLOTS_HOUR, SUSPECT
 from detectors.suspects import FREE, HAND, SAMPLE
-from schemas.hashing import hash_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +33,9 @@ if TYPE_CHECKING:
 
 VERSION = 1
 """Of all parts here: raised when a field changes its meaning."""
+
+TIME_MAX_MS = 1 << 52
+"""Hours up to here, in the year 144,000, fit a row."""
 
 LANE_NAMES = ("follows", "likes", "searches", "clicks")
 
@@ -94,25 +96,9 @@ class ClocksKept(msgspec.Struct):
     watermarks: list[tuple[str, int]]
 
 
-def layout_of(dtype: np.dtype[Any]) -> int:
-    """Return a hash of a record type, by which records of another one are refused."""
-    return hash_id(repr(dtype.descr))
-
-
-def _same_layout(found: int, dtype: np.dtype[Any], what: str) -> None:
-    if found != layout_of(dtype):
-        message = f"{what} have other fields than this program's: run the program that wrote them, or start without"
-        raise SnapshotMismatchError(message)
-
-
 def _refuse_unless(right: object, what: str) -> None:
     if not right:
         raise SnapshotMismatchError(f"{what}: its bytes were changed; start without it")
-
-
-def _raw(records: NDArray[Any]) -> NDArray[np.void]:
-    """Return records as bytes: copied field by field, what lies between the fields would be anything."""
-    return records.view(np.dtype((np.void, records.dtype.itemsize)))
 
 
 def suspects_part(pool: Callable[[], Suspects]) -> Part:
@@ -121,13 +107,13 @@ def suspects_part(pool: Callable[[], Suspects]) -> Part:
     def write() -> bytes:
         places, free, counters, _ = pool()
         held = np.flatnonzero(places["key"]).astype(np.int32)
-        records = _raw(places)[held].view(SUSPECT)
+        records = raw(places)[held].view(SUSPECT)
         records["row"] = 0  # chance, and found by the key again
         generations = np.ascontiguousarray(places["generation"])
         stack = free[: int(counters[FREE])]
         return write_part(
             SuspectsKept(
-                layout_of(SUSPECT), len(places), held.tobytes(), _raw(records).tobytes(), generations.tobytes(),
+                layout_of(SUSPECT), len(places), held.tobytes(), raw(records).tobytes(), generations.tobytes(),
                 stack.tobytes(), int(counters[HAND]),
             ),
             VERSION,
@@ -135,7 +121,7 @@ def suspects_part(pool: Callable[[], Suspects]) -> Part:
 
     def read(data: bytes) -> None:
         kept = read_part(data, SuspectsKept, VERSION)
-        _same_layout(kept.layout, SUSPECT, "suspects")
+        same_layout(kept.layout, SUSPECT, "suspects")
         places, free, counters, _ = pool()
         if kept.places != len(places):
             message = f"it has {kept.places} places for suspects, this program {len(places)}: set suspects_max to those"
@@ -150,7 +136,7 @@ def suspects_part(pool: Callable[[], Suspects]) -> Part:
         _refuse_unless(0 <= kept.hand < len(places), "the search for a place begins nowhere")
         places[:] = np.zeros((), SUSPECT)
         places["generation"] = array_of(kept.generations, np.uint32, len(places))
-        _raw(places)[held] = _raw(records)
+        raw(places)[held] = raw(records)
         places["row"] = -1
         free[: len(stack)] = stack
         counters[FREE], counters[HAND] = len(stack), kept.hand
@@ -163,10 +149,10 @@ def pools_part(pools: Callable[[], NDArray[Any]]) -> Part:
 
     def read(data: bytes) -> None:
         kept = read_part(data, PoolsKept, VERSION)
-        _same_layout(kept.layout, POOL, "pools")
-        _raw(pools())[:] = _raw(array_of(kept.records, POOL, LANES))
+        same_layout(kept.layout, POOL, "pools")
+        raw(pools())[:] = raw(array_of(kept.records, POOL, LANES))
 
-    return Part(lambda: write_part(PoolsKept(layout_of(POOL), _raw(pools()).tobytes()), VERSION), read)
+    return Part(lambda: write_part(PoolsKept(layout_of(POOL), raw(pools()).tobytes()), VERSION), read)
 
 
 def models_part(models: LaneModels) -> Part:
@@ -248,7 +234,7 @@ def read_clocks(data: bytes) -> ClocksKept:
     """Read the clocks back; whatever they say fits the columns of the compiled loop."""
     kept = read_part(data, ClocksKept, VERSION)
     times = [kept.clock_ms, kept.epoch, kept.due_ms, *(mark for _, mark in kept.watermarks)]
-    _refuse_unless(all(-(1 << 62) < time < (1 << 62) for time in times), "a clock stands outside of all time")
+    _refuse_unless(all(-TIME_MAX_MS < time < TIME_MAX_MS for time in times), "a clock stands outside of all time")
     return kept
 
 

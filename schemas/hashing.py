@@ -24,6 +24,11 @@ def hash_id(text: str) -> int:
     return xxh3_64_intdigest(text.encode()) or 1
 
 
+def hash_bytes(data: bytes | memoryview) -> int:
+    """Hash bytes to an unsigned 64-bit integer, to see later whether they are still the same."""
+    return xxh3_64_intdigest(data)
+
+
 def hash_ids(texts: Sequence[str]) -> NDArray[np.uint64]:
     """Hash n ids to an array of shape (n,), each as `hash_id` would.
 

@@ -183,9 +183,9 @@ def test_equal_contents_give_equal_snapshots_whatever_the_order() -> None:
     ("snapshot", "says"),
     [
         (b"", "no snapshot of seen ids"),
-        (b"XXXX" + bytes(8), "no snapshot of seen ids"),
-        (SeenIds(REMEMBERED_MS).snapshot() + b"x", "snapshot of 0 seen ids is 13 bytes long"),
-        (b"BWS1" + b"\xff" * 8, "snapshot of 18446744073709551615 seen ids is 12 bytes long"),
+        (b"XXXX" + bytes(16), "no snapshot of seen ids"),
+        (SeenIds(REMEMBERED_MS).snapshot() + b"x", "snapshot of 0 seen ids is 21 bytes long"),
+        (b"BWS1" + b"\xff" * 16, "snapshot of 18446744073709551615 seen ids is 20 bytes long"),
     ],
 )
 def test_a_foreign_snapshot_is_refused_and_changes_nothing(snapshot: bytes, says: str) -> None:
