@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from schemas.columns import Events, Topic, joined
-from schemas.scan import NAMED_SLOTS, Scanned, room, scan
+from schemas.events import QUERY_CHARACTERS_MAX
+from schemas.hashing import hash_ids
+from schemas.scan import NAMED_SLOTS, WIDE, Scanned, room, scan
 from schemas.scan_layout import LAYOUTS, Slot
+from schemas.text import normalise_query
 from schemas.texts import Texts
 from schemas.typed import decode_typed
 from schemas.words import PAD_BYTES
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 PAD = bytes(PAD_BYTES)
 """What must stand behind the last record in a buffer that is given to `decode_spans`."""
 
+_SUBJECT = NAMED_SLOTS.index(Slot.SUBJECT)
 _NO_ARRIVAL = np.empty(0, np.int64)
 
 
@@ -84,8 +88,14 @@ def _decode(
     out = room(n, len(data) if layout.query >= 0 else 0)
     against = _NO_ARRIVAL if arrival is None else np.ascontiguousarray(arrival, np.int64)
     count, keyword_bytes = scan(np.frombuffer(data, np.uint8), begins, ends, against, layout, out)
-    events = _events(topic, data, out, count, keyword_bytes, arrival)
-    if count == n:
+    keywords = data
+    unread: list[int] = []
+    if layout.query >= 0:
+        keywords, unread = _name_wide(data, out, count, out.keywords[:keyword_bytes].tobytes())
+    events = _events(topic, data, out, count, keywords, arrival)
+    if unread:
+        events = events.at(np.delete(np.arange(count), unread))
+    if len(events) == n:
         return events, []
     rest = np.delete(np.arange(n, dtype=np.int32), events.row)
     others, refusals = decode_typed(
@@ -95,14 +105,42 @@ def _decode(
     return _merged(events, replace(others, row=rest[others.row])), moved
 
 
+def _name_wide(data: bytes, out: Scanned, count: int, keywords: bytes) -> tuple[bytes, list[int]]:
+    """Make the keywords of the queries beyond ASCII; return all keywords, and the entries that are not valid."""
+    starts, sizes = out.starts[_SUBJECT], out.sizes[_SUBJECT]
+    unread: list[int] = []
+    named: list[int] = []
+    found: list[str] = []
+    for entry in np.flatnonzero(sizes[:count] <= WIDE).tolist():
+        start = int(starts[entry])
+        try:
+            query = data[start : start + WIDE - int(sizes[entry])].decode()
+        except UnicodeDecodeError:
+            unread.append(entry)
+            continue
+        keyword = normalise_query(query)
+        if keyword and len(query) <= QUERY_CHARACTERS_MAX:
+            named.append(entry)
+            found.append(keyword)
+        else:
+            unread.append(entry)
+    if not named:
+        return keywords, unread
+    encoded = [keyword.encode() for keyword in found]
+    lengths = np.array(list(map(len, encoded)), np.int64)
+    starts[named] = len(keywords) + np.cumsum(lengths) - lengths
+    sizes[named] = lengths
+    out.hashes[Slot.SUBJECT, named] = hash_ids(found)
+    return b"".join([keywords, *encoded]), unread
+
+
 def _events(
-    topic: Topic, data: bytes, out: Scanned, count: int, keyword_bytes: int, arrival: NDArray[np.int64] | None
+    topic: Topic, data: bytes, out: Scanned, count: int, keywords: bytes, arrival: NDArray[np.int64] | None
 ) -> Events:
     """Return the columns of what was scanned."""
     row, ts = out.row[:count], out.ts[:count]
     arrived = ts.copy() if arrival is None else arrival[row]
     hashes, starts, sizes = out.hashes[:, :count], out.starts[:, :count], out.sizes[:, :count]
-    subjects = out.keywords[:keyword_bytes].tobytes() if LAYOUTS[topic].query >= 0 else data
     actor, subject, owner, item = range(len(NAMED_SLOTS))
     return Events(
         topic=topic,
@@ -121,7 +159,7 @@ def _events(
         ip_prefix=hashes[Slot.IP_PREFIX],
         surface=out.surface[:count],
         actor_ids=Texts(data, starts[actor], sizes[actor]),
-        subject_ids=Texts(subjects, starts[subject], sizes[subject]),
+        subject_ids=Texts(keywords, starts[subject], sizes[subject]),
         owner_ids=Texts(data, starts[owner], sizes[owner]),
         item_ids=Texts(data, starts[item], sizes[item]),
     )

@@ -42,18 +42,20 @@ def skip_space(base: int, at: int, end: int) -> int:
 
 
 @inlined
-def string_end(base: int, at: int, end: int) -> int:
+def string_end(base: int, at: int, end: int, wide: bool) -> int:  # noqa: FBT001
     """Return where the string whose first character is at `at` has its closing quote.
 
-    `DECLINED` where an escape, a control character or a byte beyond ASCII comes first, or nothing before `end`.
+    `DECLINED` where an escape, a control character or, unless it may be `wide`, a byte beyond ASCII comes first, or
+    nothing before `end`. Of wide text nobody has seen yet whether it is UTF-8.
     """
+    beyond = _NONE if wide else _HIGHS
     while at < end:
         word = load64(base, at)
         quote, escape = word ^ _QUOTES, word ^ _BACKSLASHES
         # The high bit of each byte that is 0, of each below 0x20, of each above 0x7f. A borrow can spoil only
         # bytes above one that is marked rightly, and the lowest is the one that counts.
-        marked = ((quote - _ONES) & ~quote) | ((escape - _ONES) & ~escape) | ((word - _SPACES) & ~word) | word
-        marked &= _HIGHS
+        marked = ((quote - _ONES) & ~quote) | ((escape - _ONES) & ~escape) | ((word - _SPACES) & ~word)
+        marked = (marked & _HIGHS) | (word & beyond)
         if marked != _NONE:
             at += int(trailing_zeros(marked) >> _TO_BYTES)
             return at if at < end and load8(base, at) == _QUOTE else DECLINED

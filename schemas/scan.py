@@ -39,6 +39,12 @@ from schemas.xxh3 import hash_bytes
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+QUERY_BYTES_MAX = 4 * QUERY_CHARACTERS_MAX
+"""Bytes of UTF-8 in a query; how many characters that are is looked at where it is no ASCII."""
+
+WIDE = -2
+"""`Scanned.sizes` of a query of s bytes that is no ASCII is `WIDE - s`: the caller makes its keyword."""
+
 HASHES = 7
 """The first slots are ids, which are hashed."""
 
@@ -52,7 +58,7 @@ _NAMED = len(NAMED_SLOTS)
 
 _QUOTE, _COMMA, _COLON, _OPEN, _CLOSE = ord('"'), ord(","), ord(":"), ord("{"), ord("}")
 _ZERO, _NINE, _MINUS, _SPACE = ord("0"), ord("9"), ord("-"), ord(" ")
-_UPPER_A, _UPPER_Z, _TO_LOWER = ord("A"), ord("Z"), 32
+_UPPER_A, _UPPER_Z, _TO_LOWER, _BEYOND_ASCII = ord("A"), ord("Z"), 32, 0x80
 _N, _T, _F = ord("n"), ord("t"), ord("f")
 _NULL = np.uint64(int.from_bytes(b"null", "little"))
 _TRUE = np.uint64(int.from_bytes(b"true", "little"))
@@ -72,7 +78,7 @@ class Scanned(NamedTuple):
     created_at: NDArray[np.int64]
     surface: NDArray[np.uint8]
     starts: NDArray[np.int64]  # (4, n), by `NAMED_SLOTS`: where in the buffer, or for a query in `keywords`
-    sizes: NDArray[np.int32]  # (4, n), -1 where absent
+    sizes: NDArray[np.int32]  # (4, n), -1 where absent; see `WIDE`
     keywords: NDArray[np.uint8]  # the normalised queries, one after the other
 
 
@@ -127,12 +133,12 @@ def _literal_end(base: int, at: int, end: int) -> int:
 
 @inlined
 def _value_end(  # noqa: PLR0911  # one for each kind of value
-    base: int, at: int, end: int, slot: int, places: NDArray[np.int64], sizes: NDArray[np.int64]
+    base: int, at: int, end: int, slot: int, wide: int, places: NDArray[np.int64], sizes: NDArray[np.int64]
 ) -> tuple[int, bool]:
     """Return where the value at `at` ends, or `DECLINED`, and whether it is one; it is put down where it has a slot."""
     byte = load8(base, at)
     if byte == _QUOTE:
-        stop = string_end(base, at + 1, end)
+        stop = string_end(base, at + 1, end, slot == wide)
         if stop == DECLINED or slot >= _TS:
             return DECLINED, False
         if slot >= 0:
@@ -154,21 +160,23 @@ def _value_end(  # noqa: PLR0911  # one for each kind of value
 
 @inlined
 def _read(  # noqa: C901, PLR0911  # a grammar, in the order of its text
-    base: int, at: int, end: int, fields: tuple[int, int], places: NDArray[np.int64], sizes: NDArray[np.int64]
+    base: int, at: int, end: int, layout: Layout, places: NDArray[np.int64], sizes: NDArray[np.int64]
 ) -> int:
     """Find the fields of one record: where their text is and how long, or the value itself of a number.
 
     Returns the bits of the slots that have a value, or -1 where the record is not plain.
     """
     seen = present = 0
+    fields = layout.fields
     expected = fields[0]
+    wide = layout.query if layout.query >= 0 else _SLOT_COUNT
     at = skip_space(base, at, end)
     if at >= end or load8(base, at) != _OPEN:
         return DECLINED
     at = skip_space(base, at + 1, end)
     while at < end and load8(base, at) == _QUOTE:
         name = at + 1
-        at = string_end(base, name, end)
+        at = string_end(base, name, end, False)
         if at == DECLINED:
             return DECLINED
         field = _find(fields, base, name, at - name, expected)
@@ -179,7 +187,7 @@ def _read(  # noqa: C901, PLR0911  # a grammar, in the order of its text
         at = skip_space(base, at + 1, end)
         if at >= end:
             return DECLINED
-        at, there = _value_end(base, at, end, slot, places, sizes)
+        at, there = _value_end(base, at, end, slot, wide, places, sizes)
         if at == DECLINED:
             return DECLINED
         if slot >= 0:
@@ -201,13 +209,18 @@ def _read(  # noqa: C901, PLR0911  # a grammar, in the order of its text
 
 @inlined
 def _write_keyword(base: int, at: int, end: int, out: NDArray[np.uint8], used: int) -> int:
-    """Write a query in ASCII without control characters as `schemas.text.normalise_query` would; return its size."""
+    """Write a query in ASCII without control characters as `schemas.text.normalise_query` would.
+
+    Returns its size, or -1 where there is something beyond ASCII.
+    """
     start = used
     gap = False
     while at < end:
         byte = load8(base, at)
         if byte == _SPACE:
             gap = used > start
+        elif byte >= _BEYOND_ASCII:
+            return -1
         else:
             if gap:
                 out[used] = _SPACE
@@ -228,7 +241,7 @@ def _valid(present: int, places: NDArray[np.int64], sizes: NDArray[np.int64], la
         return False
     for slot in range(HASHES):
         if present & (1 << slot):
-            most = QUERY_CHARACTERS_MAX if slot == layout.query else ID_BYTES_MAX
+            most = QUERY_BYTES_MAX if slot == layout.query else ID_BYTES_MAX
             if sizes[slot] < 1 or sizes[slot] > most:
                 return False
     if present & (1 << _CREATED_AT) and places[_CREATED_AT] > TS_MS_MAX:
@@ -268,7 +281,7 @@ def _hash_slots(
 
 
 @compiled
-def scan(  # noqa: C901  # what declines a record stands in one place
+def scan(  # noqa: C901, PLR0912  # what declines a record stands in one place
     data: NDArray[np.uint8],
     begins: NDArray[np.int64],
     ends: NDArray[np.int64],
@@ -290,7 +303,7 @@ def scan(  # noqa: C901  # what declines a record stands in one place
     for row in range(len(begins)):
         if ends[row] - begins[row] > RECORD_BYTES_MAX:
             continue
-        present = _read(base, begins[row], ends[row], layout.fields, places, sizes)
+        present = _read(base, begins[row], ends[row], layout, places, sizes)
         if present < 0 or not _valid(present, places, sizes, layout):
             continue
         if len(arrival):
@@ -307,12 +320,16 @@ def scan(  # noqa: C901  # what declines a record stands in one place
         if layout.query >= 0:
             query = places[_SUBJECT]
             size = _write_keyword(base, query, query + sizes[_SUBJECT], keywords, used)
-            if size < 1 or size > ID_BYTES_MAX:
+            raw_size = sizes[_SUBJECT]
+            if size == 0 or size > ID_BYTES_MAX or (size > 0 and raw_size > QUERY_CHARACTERS_MAX):
                 continue
             _hash_slots(base, present & ~(1 << _SUBJECT), places, sizes, count, hashes, starts, lengths)
-            hashes[_SUBJECT, count] = hash_bytes(keywords_base, used, size)
-            starts[_SUBJECT - 1, count], lengths[_SUBJECT - 1, count] = used, size
-            used += size
+            if size < 0:
+                starts[_SUBJECT - 1, count], lengths[_SUBJECT - 1, count] = query, WIDE - raw_size
+            else:
+                hashes[_SUBJECT, count] = hash_bytes(keywords_base, used, size)
+                starts[_SUBJECT - 1, count], lengths[_SUBJECT - 1, count] = used, size
+                used += size
         else:
             _hash_slots(base, present, places, sizes, count, hashes, starts, lengths)
         rows[count] = row

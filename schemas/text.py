@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from unicodedata import normalize
 
 _ROUNDS_MAX = 8
 """A second round changes a few dozen strings, a third none that is known; the bound only ends the loop."""
+
+KEPT_MAX = 16_384
+"""Queries beyond ASCII whose keyword is kept, since people search for the same: at most 256 characters each, 10 MB in
+all where they are ordinary ones."""
 
 
 def normalise_query(raw: str) -> str:
@@ -21,7 +26,11 @@ def normalise_query(raw: str) -> str:
     """
     if raw.isascii():
         return " ".join(raw.lower().split())
-    text = raw
+    return _normalise(raw)
+
+
+@lru_cache(KEPT_MAX)
+def _normalise(text: str) -> str:
     for _ in range(_ROUNDS_MAX):
         folded = " ".join(normalize("NFKC", normalize("NFKC", text).casefold()).split())
         if folded == text:

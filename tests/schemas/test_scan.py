@@ -32,6 +32,7 @@ FULL = {
 }
 
 ascii_texts = st.text(st.characters(min_codepoint=32, max_codepoint=126, exclude_characters='"\\'), max_size=140)
+wide_texts = st.text(st.sampled_from("aÄ é\u3000ß\u00a0ﬁ👟"), max_size=260)
 numbers = st.sampled_from([
     "0", "-0", "00", "01", "1", "-1", "1.0", "1.", ".5", "-", "1e3", "1E+3", "-1.5", "12345678901234567890", str(2**63),
     str(2**64), "9" * 15, "1" + "0" * 15, "9" * 16, "9" * 400, str(NOW), f"{NOW}.0", str(TS_MS_MAX), str(TS_MS_MAX + 1),
@@ -168,6 +169,18 @@ def test_a_record_over_the_limit_is_refused_however_plain_it_is() -> None:
     fits = value[:-1] + b" " * (RECORD_BYTES_MAX - len(value)) + b"}"
     assert len(decode_batch(Topic.LIKES, [fits, fits + b" "], None)[0]) == 1
     assert_alike(Topic.LIKES, [fits, fits + b" ", value], None)
+
+
+def test_queries_beyond_ascii_become_keywords_and_those_that_are_no_utf8_are_refused() -> None:
+    queries = [
+        "Röd  SKO", "\uff21\uff22", "\u3000", "\u3000x\u3000", "é" * 256, "é" * 257, "\U0001f45f" * 256, "Straße",
+        "a" * 200, "a" * 257, "é" + "a" * 254, "é" + "a" * 300, "\u00a0", "ﷺ" * 256,
+    ]  # fmt: skip
+    raw = [query.encode() for query in queries]
+    raw += [b"\xff", b"\xed\xa0\x80", b"\xc0\x80", b"\xc3", b"\xf4\x90\x80\x80", b"\xc3\x28", b"\x80", b"\xef\xbb\xbf"]
+    value = FULL[Topic.SEARCHES]
+    assert_alike(Topic.SEARCHES, [value.replace(b" Red  SHOES ", query) for query in raw], None)
+    assert scanned(Topic.SEARCHES, value.replace(b"Red", "Röd".encode())) == 1
 
 
 def test_records_in_one_buffer_are_read_where_they_are_told_to_be() -> None:
