@@ -16,6 +16,7 @@ from detectors.subjects import SubjectStage
 from schemas.columns import Topic
 from schemas.decode import decode_batch
 from schemas.flags import Mode
+from schemas.texts import differing
 from streams.blocks import BlockHeader, pack, unpack
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def warm_up(settings: Settings) -> None:
     actors, subjects = build_actor_stage(settings), build_subject_stage(settings)
     for topic, value in _WARM_UP.items():
         events, _ = decode_batch(topic, [value], None)
+        differing(events.actor_ids, [b"a"])
         actions = actors.apply(events).actions
         block = unpack(pack(actions, np.zeros(len(actions), np.int64), BlockHeader(topic.name, 0, 0, 0, 0)))
         subjects.apply(block.actions, topic.name)
