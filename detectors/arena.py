@@ -69,6 +69,7 @@ class Arena:
         self._dtype = np.dtype([("key", np.uint64), ("touched", np.int64), *fields], align=True)
         self._capacity_max = capacity_max
         self._version = version
+        self._fingerprint = hash_id(repr(self._dtype.descr))
         self._evicted = 0
         self._view = self._empty(min(CAPACITY_FIRST, capacity_max))
         self._kept = np.zeros(self.capacity, np.bool_)
@@ -174,7 +175,7 @@ class Arena:
         """Return the given rows (default all) as bytes. Equal contents give equal bytes, wherever rows lie."""
         chosen = self.live_rows() if rows is None else rows[np.argsort(self._view.rows["key"][rows])]
         records = self._raw()[chosen].tobytes()
-        layout = (self._fingerprint(), self._dtype.itemsize)
+        layout = (self._fingerprint, self._dtype.itemsize)
         return _HEADER.pack(_MAGIC, _FORMAT, self._version, *layout, len(chosen), hash_bytes(records)) + records
 
     def restore(self, snapshot: bytes) -> NDArray[np.int32]:
@@ -191,14 +192,15 @@ class Arena:
         """
         records = self._read(snapshot)
         keys = np.ascontiguousarray(records["key"])
-        fresh = len(keys) - int(np.count_nonzero(find_all(self._view, keys) >= 0))
-        if len(self) + fresh > self._capacity_max:
-            message = (
-                f"snapshot makes {len(self) + fresh} rows:"
-                f" raise capacity_max, which is {self._capacity_max}, to restore it"
-            )
-            raise SnapshotMismatchError(message)
-        self.reserve(fresh)
+        if len(self) + len(keys) > self._capacity_max:  # seldom, so it is looked at closely only then
+            rows_after = len(self) + int(np.count_nonzero(find_all(self._view, keys) < 0))
+            if rows_after > self._capacity_max:
+                message = (
+                    f"snapshot makes {rows_after} rows:"
+                    f" raise capacity_max, which is {self._capacity_max}, to restore it"
+                )
+                raise SnapshotMismatchError(message)
+        self.reserve(len(keys))
         rows = np.empty(len(keys), np.int32)
         at = 0
         while (at := rows_for(self._view, keys, at, rows)) < len(keys):
@@ -213,7 +215,7 @@ class Arena:
             message = f"snapshot of {len(snapshot)} bytes is shorter than its header"
             raise SnapshotMismatchError(message)
         magic, form, version, fingerprint, itemsize, count, digest = _HEADER.unpack_from(snapshot)
-        if (magic, form, version, fingerprint) != (_MAGIC, _FORMAT, self._version, self._fingerprint()):
+        if (magic, form, version, fingerprint) != (_MAGIC, _FORMAT, self._version, self._fingerprint):
             message = (
                 f"snapshot is of rows version {version} of {itemsize} bytes,"
                 f" this program has version {self._version} of {self._dtype.itemsize} bytes with other fields"
@@ -233,9 +235,6 @@ class Arena:
     def _raw(self) -> NDArray[np.void]:
         """Return the rows as bytes: copied field by field, the padding between fields would be anything."""
         return self._view.rows.view(np.dtype((np.void, self._dtype.itemsize)))
-
-    def _fingerprint(self) -> int:
-        return hash_id(repr(self._dtype.descr))
 
     def _empty(self, capacity: int) -> View:
         slots = 1 << int(np.ceil(np.log2(max(capacity, 1) / LOAD_MAX)))

@@ -14,7 +14,8 @@ The first delta after a stage was made holds everything; the first one after a r
 A restore, into a fresh stage made with the same settings, is for each kept checkpoint in its order first
 `remove_keys`, then `restore_rows`, and `restore_increment`; then `restore_part` once for every part of the last
 checkpoint, and `finish_restore`. Rows of superseded checkpoints may be left out, as long as no removal is left out
-that is later than rows which are not. The stage then goes on as the one that was saved: the same events bring the
+that is later than rows which are not. Where the number of rows is known before, `tables()[name].reserve(rows)` saves
+growing. The stage then goes on as the one that was saved: the same events bring the
 same marks and flags, bit for bit, whatever numbers its rows have now.
 
 Everything that is read back may be garbage. Nothing of it is executed, whatever would index memory is checked, and
