@@ -12,6 +12,7 @@ from streams.settings import Settings
 from tests.chaos.accounts import keep_accounts
 from tests.chaos.cluster import INPUTS, given_cluster, own_cluster
 from tests.chaos.director import Director
+from tests.chaos.exact import compare_exactly
 from tests.chaos.feeder import Feeder
 from tests.chaos.flags import compare, published
 from tests.chaos.schedule import draw
@@ -140,6 +141,9 @@ class _Run:
         ours, theirs = published(bootstrap, self._names), published(bootstrap, reference)
         verdict.flags, verdict.ours, verdict.theirs = compare(ours, theirs), ours, theirs
         verdict.accounts, verdict.applied = keep_accounts(bootstrap, self._names)
+        inputs = {f"topic_{name}": getattr(self._names, name) for name in INPUTS}
+        settings = Settings(partitions=self._plan.partitions, **inputs)
+        verdict.exactly = compare_exactly(bootstrap, self._names, settings)
         verdict.seconds_in_all = time.monotonic() - self._began_s
         return verdict
 

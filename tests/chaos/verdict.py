@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
+from tests.chaos.exact import differences
 from tests.chaos.supervisor import Ends
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from tests.chaos.accounts import Account, Applied
+    from tests.chaos.exact import Exactly
     from tests.chaos.flags import FlagsCompared, Published
     from tests.chaos.schedule import Fault
     from tests.chaos.watcher import Recovery
@@ -39,13 +41,14 @@ class Verdict:
     theirs: Published | None = None
     accounts: list[Account] = field(default_factory=list)
     applied: Applied | None = None
+    exactly: Exactly | None = None
     seconds_in_all: float = 0.0
 
     @property
     def wrongs(self) -> list[str]:
         """What is not as it must be, in words; nothing where all is."""
-        flags, ours, applied = self.flags, self.ours, self.applied
-        if flags is None or ours is None or applied is None or self.theirs is None:
+        flags, ours, applied, exactly = self.flags, self.ours, self.applied, self.exactly
+        if flags is None or ours is None or applied is None or self.theirs is None or exactly is None:
             return ["the run was not finished"]
         found = [f"{account.topic}: {_account_told(account)}" for account in self.accounts if not account.right]
         records = sum(account.records for account in self.accounts)
@@ -58,6 +61,9 @@ class Verdict:
             f"{len(flags.missing)} flags are missing": bool(flags.missing),
             f"{len(flags.extra)} flags are extra": bool(flags.extra),
             f"{len(flags.status)} flags end otherwise": bool(flags.status),
+            f"not the flags that the log of the actions stands for: {dict(differences(exactly))}": bool(
+                differences(exactly)
+            ),
             "there are no flags to compare": flags.equal == 0,
             f"{len(ours.contradictions)} flags contradict others": bool(ours.contradictions),
             f"{len(self.theirs.contradictions)} flags of the reference contradict": bool(self.theirs.contradictions),
@@ -105,6 +111,8 @@ class Verdict:
             "flags_by_kind": dict(ours.kinds) if ours else {},
             "flag_records": ours.records if ours else 0,
             "contradictions": len(ours.contradictions) if ours else 0,
+            "flags_exactly_as_the_log_says": self.exactly.same if self.exactly else 0,
+            "flags_not_so": dict(differences(self.exactly)) if self.exactly else {},
             "worst_recovery_s": round(seconds, 1),
             "worst_recovery_after": what,
             "wrong": self.wrongs,
