@@ -153,8 +153,8 @@ def begin(topic: list[Record], nonce: int) -> tuple[Keeper, int | None]:
     stage, log = Stage(), CheckpointLog(owner_name(term, f"{nonce:016x}"))
     list(collected.apply(cast("Any", stage), log))
     manifest = collected.manifest
-    offset = None if manifest is None else manifest.offsets["in"]
-    return Keeper(topic, stage, log, term, collected.leftovers()), offset
+    seen = None if manifest is None else manifest.offsets["in"]
+    return Keeper(topic, stage, log, term, collected.leftovers()), seen
 
 
 def compacted(topic: list[Record], some: Iterable[bool]) -> list[Record]:
