@@ -10,14 +10,22 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, TextIO
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 LIBRARIES = ("faust", "mode", "aiokafka", "kafka", "asyncio", "numba", "confluent_kafka")
 """These log at `warning` unless the level asked for is `debug`: their `info` repeats on every rebalance."""
+
+SELDOM_S = 30.0
+"""The Kafka clients say the same of each connection and partition on every attempt, many times a second while a
+broker is away. Of each of their messages one goes through in this time, and says how many did not."""
+
+_CHATTY = ("aiokafka", "kafka", "faust", "mode")
+_TEMPLATES_MAX = 1_000
 
 _HANDLER_NAME = "boostwatch"
 
@@ -56,8 +64,34 @@ def printable(text: str) -> str:
 def _handler(stream: TextIO, form: Literal["console", "json"]) -> logging.Handler:
     handler = logging.StreamHandler(stream)
     handler.set_name(_HANDLER_NAME)
+    handler.addFilter(Seldom())
     handler.setFormatter(_JsonLines() if form == "json" else _ConsoleLines())
     return handler
+
+
+class Seldom(logging.Filter):
+    """Lets one line of each message of the Kafka clients through in `SELDOM_S`; everything of others."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._said: dict[tuple[str, int, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Say whether a record is to be written, and tell in it how many like it were not."""
+        if record.name.split(".", 1)[0] not in _CHATTY:
+            return True
+        now, key = self._clock(), (record.name, record.levelno, str(record.msg)[:200])
+        said_s, left_out = self._said.get(key, (-SELDOM_S, 0))
+        if now - said_s < SELDOM_S:
+            self._said[key] = said_s, left_out + 1
+            return False
+        if len(self._said) >= _TEMPLATES_MAX:
+            self._said.clear()
+        self._said[key] = now, 0
+        if left_out:
+            record.msg, record.args = f"{record.getMessage()} (and {left_out} more like it)", None
+        return True
 
 
 def _fields(record: logging.LogRecord) -> Mapping[str, object]:
