@@ -15,11 +15,12 @@ from detectors.composition import MARK_UNITS
 from detectors.deciding import need_factor, threshold_of
 from detectors.episodes import strength_of
 from detectors.gate import gate
+from detectors.kept_state import array_of, raw
 from detectors.settings import DetectorSettings
 from detectors.sketches import SMALL_BITS, distinct, popcount
 from detectors.sources import LAST_MS
 from detectors.subject_kernel import CLOCK, NEEDS_ROOM, REASON, ROOM_LANE, Columns, pair_key, walk
-from detectors.subject_rows import CLICKS, FOLLOWS, LANES, LIKES, SEARCHES
+from detectors.subject_rows import CLICKS, FOLLOWS, LANES, LIKES, POOL, SEARCHES
 from detectors.tables import Tables
 from schemas.columns import ABSENT, Verb
 from schemas.hashing import hash_id
@@ -96,7 +97,7 @@ class OnlineDetector(AnomalyDetector):
             "subjects_max": self.subjects_max,
             "clock_ms": self._clock_ms,
             "rows": [arena.snapshot() for arena in tables.arenas],
-            "pools": tables.state.pools.copy(),
+            "pools": raw(tables.state.pools).tobytes(),
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -109,7 +110,7 @@ class OnlineDetector(AnomalyDetector):
             arena.restore(snapshot)
             arena.view().rows["suspect"] = -1
         self._tables.refresh()
-        self._tables.state.pools[:] = state["pools"]
+        raw(self._tables.state.pools)[:] = raw(array_of(state["pools"], POOL, LANES))
 
     def _empty(self, subjects_max: int) -> Tables:
         numbers = self.thresholds or untrained()
