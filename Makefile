@@ -9,7 +9,7 @@ export OMP_NUM_THREADS := 1
 export NUMBA_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format schemas metrics-doc kafka bench chaos soak lock clean
+.PHONY: help setup demo test lint format schemas metrics-doc alerts kafka bench chaos soak lock clean
 
 help: ## what there is to type
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ schemas: $(STAMP) ## write the published schemas from the code's own types
 
 metrics-doc: $(STAMP) ## write deploy/metrics.md from the code
 	@$(BIN)/python -m streams.metrics_table
+
+alerts: ## write Prometheus's rules from their templates and deploy/prometheus/thresholds.toml
+	@$(PYTHON) deploy/prometheus/render.py
 
 kafka: ## a real one-node Kafka in the foreground, without Docker (needs Java 17 and Maven): ARGS="--port 9092"
 	@$(PYTHON) deploy/kafka/broker.py run $(ARGS)
