@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections import defaultdict
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -24,6 +23,7 @@ from tests.detectors.subject_traffic import (
     Act,
     actions_of,
     bought,
+    crowd,
     feed,
     in_time,
     organic,
@@ -70,13 +70,6 @@ def mixed_traffic(seed: int = 2) -> list[Act]:
 
 
 MIXED = actions_of(mixed_traffic())
-
-
-def by_episode(flags: list[Flag]) -> dict[str, list[Flag]]:
-    found: dict[str, list[Flag]] = defaultdict(list)
-    for flag in flags:
-        found[flag.flag_id].append(flag)
-    return found
 
 
 def encoded(flags: list[Flag]) -> list[bytes]:
@@ -150,13 +143,10 @@ class TestWhatIsNot:
 
     def test_a_surge_of_strangers_and_newcomers_is_not_flagged(self) -> None:
         rng = RNG(8)
-        acts = [
-            msgspec.structs.replace(act) if False else act
-            for act in in_time(
-                organic(rng, 400, START_MS, HOUR_MS, Verb.FOLLOW, "u1"),
-                organic(rng, 200, START_MS, HOUR_MS, Verb.FOLLOW, "u1", traits=Trait.FIRST_SEEN, owner=None),
-            )
-        ]
+        acts = in_time(
+            organic(rng, 400, START_MS, HOUR_MS, Verb.FOLLOW, "u1"),
+            crowd(rng, 200, START_MS, HOUR_MS, Verb.FOLLOW, "u1", mean=0.0, who="n", traits=Trait.FIRST_SEEN),
+        )
         assert feed(stage(), actions_of(acts)) == []
 
     def test_fewer_than_the_least_number_of_actors_are_not_enough(self) -> None:
