@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 WORKERS_MIN, WORKERS_MAX = 1, 3
 
+BREATH_S = 2.0
+"""Between two faults at the least, also where a slow broker's start has delayed them."""
+
 
 class Director:
     """Does to the workers and the broker what the schedule says. `done` counts what was."""
@@ -34,11 +37,13 @@ class Director:
 
     def follow(self, events: list[Event], origin_s: float, look: Callable[[], None]) -> None:
         """Carry out all of it; `look` is called while waiting. A fault that is still on delays the next one."""
+        over_s = 0.0
         for event in events:
-            while (wait_s := origin_s + event.at_s - time.monotonic()) > 0:
+            while (wait_s := max(origin_s + event.at_s, over_s + BREATH_S) - time.monotonic()) > 0:
                 look()
                 time.sleep(min(wait_s, 0.25))
             self._carry_out(event)
+            over_s = time.monotonic()
             look()
         for thread in self._afterwards:
             thread.join()
