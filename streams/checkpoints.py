@@ -22,7 +22,7 @@ from streams.checkpoint_format import Manifest, manifest_key, owner_name, pack, 
 from streams.checkpoint_log import CheckpointLog
 from streams.checkpoint_restore import Collected
 from streams.commits import Partition
-from streams.errors import MembershipLost
+from streams.errors import MembershipLost, StateUnreadable
 from streams.stages import ACTORS, SUBJECTS
 
 if TYPE_CHECKING:
@@ -158,7 +158,6 @@ class Checkpoints:
         resumed = dict(offsets)
         for kept in self._kept.values():
             resumed.update((source, offset) for source, offset in kept.offsets.items() if source in resumed)
-        self._moving = False
         return resumed, stayed
 
     def _fits(self, kept: Kept, committed: Mapping[Partition, int | None], generation: int) -> bool:
@@ -259,6 +258,13 @@ class Checkpoints:
         if offsets == kept.offsets:
             kept.taken_at = time.time()
             return
+        for source, seen in kept.offsets.items():
+            if offsets.get(source, -1) < seen:
+                raise StateUnreadable(
+                    f"topic {source.topic}, partition {source.partition} goes on at {offsets.get(source)}, and the "
+                    f"state has seen everything before {seen}: was the topic truncated or made anew? Then delete the "
+                    "state topics too and run `boostwatch topics`, to begin anew"
+                )
         began, taken_at = time.monotonic(), time.time()
         # From here to the end of `take` nothing waits: state and offsets are of one moment.
         taken = kept.log.take(kept.state)
@@ -341,7 +347,8 @@ class Checkpoints:
             self._metrics.last_checkpoint.set(min(kept.taken_at for kept in self._kept.values()))
 
     def keep(self, assigned: Iterable[Partition]) -> set[Name]:
-        """Forget what is of none of these inputs, and return what is left."""
+        """Begin with an assignment that the ledger knows: forget what is of none of it, and return what is left."""
+        self._moving = False
         here = set(assigned)
         self._kept = {name: kept for name, kept in self._kept.items() if here.intersection(kept.inputs)}
         return set(self._kept)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import ProducerClosed
 from faust.transport.drivers import aiokafka as driver
 
 from streams.consumer import BatchConsumer
@@ -70,6 +71,7 @@ class BatchProducer(driver.Producer):
     """
 
     mundane_level = "debug"
+    _given_up = False
 
     def _new_producer(self, transactional_id: str | None = None) -> AIOKafkaProducer:  # noqa: ARG002
         options: TransportOptions = self.app.options
@@ -90,9 +92,16 @@ class BatchProducer(driver.Producer):
 
     def give_up(self) -> None:
         """Send nothing more, not even what is queued: it would go past a record that is missing."""
+        self._given_up = True
         producer = self._producer
         if producer is not None and producer._sender.sender_task is not None:
             producer._sender.sender_task.cancel()
+            producer._message_accumulator.fail_all(ProducerClosed())  # whoever waits for it waits in vain
+
+    async def flush(self) -> None:
+        """Wait until everything that is queued is sent, unless nothing will be."""
+        if not self._given_up:
+            await super().flush()
 
     def _look(self, sent: asyncio.Future[Any]) -> None:
         # The callback of a future comes before the sender's next turn, so nothing overtakes what has failed.

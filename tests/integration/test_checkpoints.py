@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -165,15 +164,3 @@ def test_state_topics_that_cannot_hold_state_are_refused_at_the_start(
     require_topics(settings_for(kafka, names, topic_actor_state=other, checkpoint_ms=0))
     with clients.admin(kafka) as admin:
         admin.delete_topics([other])
-
-
-def test_nothing_is_written_while_nothing_happens(kafka: str, kafka_topics: MakeTopics, tmp_path: Path) -> None:
-    names = kafka_topics(1)
-    with WorkerProcess(kafka, names, tmp_path / "log", "counting", partitions=1, idle_ms=600_000) as worker:
-        worker.wait_until_ready()
-        send_follows(kafka, names, 0, 1)
-        wait_for_checkpoints(worker, kafka, names)
-        before = ends(kafka, names.actor_state), ends(kafka, names.subject_state)
-        time.sleep(2)
-        assert (ends(kafka, names.actor_state), ends(kafka, names.subject_state)) == before
-        assert worker.stop() == 0
