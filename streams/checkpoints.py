@@ -131,9 +131,10 @@ class Checkpoints:
 
     async def leave(self) -> None:
         """Take a last checkpoint of everything: partitions may go elsewhere after it. Raises BoostwatchError."""
-        self._moving = True
+        already, self._moving = self._moving, True
         async with self._one_at_a_time:
-            for kept in list(self._kept.values()):
+            # Between leaving and the next assignment nothing is worked on, and the ledger tells nothing of use.
+            for kept in () if already else list(self._kept.values()):
                 if self._lifecycle.failure is None:
                     await self._checkpoint(kept)
 

@@ -16,6 +16,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, NoReturn
 
+from aiokafka.errors import KafkaError
+
 from streams import clients, topics
 from streams.agents import ActorsAgent, Completion, SubjectsAgent
 from streams.app import add_agents, build_app
@@ -211,12 +213,12 @@ class Worker:
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001  # whatever kept it from starting ends the worker
-            self._lifecycle.fail(error)
+            self._lifecycle.fail(_told(error))
             return
         # What crashes inside Faust is told to the app alone.
         await self._app.wait_until_stopped()
         if not self._lifecycle.stopping:
-            self._lifecycle.fail(self._app.crash_reason or BrokerError("the Faust app ended by itself"))
+            self._lifecycle.fail(_told(self._app.crash_reason or BrokerError("the Faust app ended by itself")))
 
     async def _tick(self, starting: asyncio.Task[None]) -> None:
         while not self._app.consumer.started and not starting.done():  # noqa: ASYNC110  # Faust offers no event
@@ -240,6 +242,11 @@ class Worker:
             self._lifecycle.fail(stopping.exception() or BrokerError("the app could not stop"))
         await asyncio.gather(*tasks, return_exceptions=True)
         log.debug("ended", extra={"fields": {"seconds": round(time.monotonic() - began, 1)}})
+
+
+def _told(error: BaseException) -> BaseException:
+    """Give what Kafka's client raised the exit code of a broker that cannot do what is needed."""
+    return BrokerError(f"Kafka cannot be worked with: {error!r}") if isinstance(error, KafkaError) else error
 
 
 def _leave_no_thread_behind(code: int) -> None:
