@@ -94,7 +94,8 @@ class Director:
             self._supervisor.want(spare[0])
             self._been(event, f"worker {spare[0]} comes")
             return
-        place = places[int(event.pick * 997) % len(places)]
+        going = self._supervisor.running or places  # a frozen one comes back first
+        place = going[int(event.pick * 997) % len(going)]
         code = self._supervisor.release(place)
         self._been(event, f"worker {place} goes, exit code {code}")
 

@@ -122,6 +122,7 @@ class Supervisor:
                 return 0
             life.expected = True
             life.process.process.send_signal(signal.SIGTERM)
+            life.process.process.send_signal(signal.SIGCONT)  # a frozen one hears nothing
         code = self._ended(life)
         # Before it serves it has begun nothing, and SIGTERM ends it as it ends any program.
         unbegun = code == -signal.SIGTERM and SERVING not in life.process.log
