@@ -9,7 +9,7 @@ export OMP_NUM_THREADS := 1
 export NUMBA_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format schemas metrics-doc alerts kafka bench chaos soak lock clean
+.PHONY: help setup demo test lint format schemas metrics-doc alerts dashboards kafka bench chaos soak lock clean
 
 help: ## what there is to type
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -52,6 +52,9 @@ metrics-doc: $(STAMP) ## write deploy/metrics.md from the code
 alerts: ## write Prometheus's rules from their templates and deploy/prometheus/thresholds.toml
 	@$(PYTHON) deploy/prometheus/render.py
 
+dashboards: ## write Grafana's dashboards from deploy/grafana/build.py
+	@$(PYTHON) deploy/grafana/build.py
+
 kafka: ## a real one-node Kafka in the foreground, without Docker (needs Java 17 and Maven): ARGS="--port 9092"
 	@$(PYTHON) deploy/kafka/broker.py run $(ARGS)
 
@@ -63,6 +66,9 @@ chaos: $(STAMP) ## faults at random moments, and whether anything was lost or do
 
 soak: $(STAMP) ## half load for as long as you like, and whether memory stays where it is: ARGS="--minutes 120"
 	@$(BIN)/python -m tests.chaos.soak $(ARGS)
+
+public-eval: $(STAMP) ## figures on public data beside the published ones (BOOSTWATCH_PUBLIC_DATA): ARGS="nab darpa"
+	@$(BIN)/python -m streams.evaluation.public $(ARGS)
 
 lock: ## renew requirements.lock from pyproject.toml (needs uv)
 	@uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-header \

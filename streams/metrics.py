@@ -19,7 +19,7 @@ from prometheus_client import (
     generate_latest,
 )
 
-from schemas.flags import Kind, Mode, Status
+from schemas.flags import Kind, Mode, Severity, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -65,6 +65,8 @@ class Metrics:
         for kind in Kind:
             for status in Status:
                 self.flags.labels(kind.value, status.value, Mode.LIVE.value)
+            for severity in Severity:
+                self.episodes.labels(kind.value, severity.value)
             self.flag_score.labels(kind.value)
 
     def _make_contract(self, registry: CollectorRegistry) -> None:

@@ -68,6 +68,11 @@ class WorkerProcess:
         self.process.wait(30)
 
     @property
+    def port(self) -> int:
+        """Where it serves."""
+        return int(str(self._port))
+
+    @property
     def log(self) -> str:
         return self._log.read_text(encoding="utf-8", errors="replace")
 
