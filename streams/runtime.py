@@ -121,15 +121,23 @@ class Runtime:
 
     async def tick_for_ever(self, consumer: BatchConsumer, publisher: Publisher) -> None:
         """Tick until cancelled. What goes wrong in it stops the worker."""
+        telling: asyncio.Future[None] | None = None
         try:
             while True:
                 await asyncio.sleep(TICK_S)
                 positions = await consumer.positions()
                 self._look(positions)
                 self._mind_deliveries(publisher.oldest_unacknowledged_s, consumer.options.delivery_timeout_ms / 1000)
-                await self._tell_watermarks(positions, publisher)
+                # While Kafka is away what is told is not acknowledged, and the clock must be looked at all the same.
+                if telling is None or telling.done():
+                    if telling is not None:
+                        telling.result()
+                    telling = asyncio.ensure_future(self._tell_watermarks(positions, publisher))
         except Exception as error:  # noqa: BLE001
             self._lifecycle.fail(error)
+        finally:
+            if telling is not None:
+                telling.cancel()
 
     def _mind_deliveries(self, waiting_s: float, most_s: float) -> None:
         self._metrics.oldest_unacknowledged.set(waiting_s)
