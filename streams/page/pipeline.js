@@ -40,6 +40,12 @@ export class Pipeline {
     byId("latency").textContent = span(median(all("detection_latency_seconds_bucket")));
     this.#watermark(all("watermark_lag_seconds"));
     this.#tracked(all("tracked"), sum("state_bytes"));
+    this.#saved(sum("last_checkpoint_timestamp_seconds"), sum("history_seconds"));
+  }
+
+  #saved(atS, historyS) {
+    byId("saved").textContent = atS ? `${span(Math.max(0, Date.now() / 1000 - atS))} ago` : "–";
+    byId("saved-note").textContent = historyS ? `baselines go back ${span(historyS)}` : "no baselines yet";
   }
 
   #rate(total, nowMs) {

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import os
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -17,7 +20,6 @@ from tests.streams.flags import flag
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
-    from pathlib import Path
 
 EVIL = '<img src=x onerror="window.hurt=1"><script>window.hurt=1</script>\u202e\x07'
 
@@ -170,5 +172,71 @@ def test_the_pipeline_is_told_from_the_metrics(served: Served, look: Any) -> Non
         assert await page.ask("document.querySelector('#refused').textContent") == "37"
         assert await page.ask("document.querySelector('#watermark').textContent") == "2 min 3 s"
         assert await page.ask("document.querySelector('#latency').textContent") == "1.5 s"
+        assert await page.ask("document.querySelector('#saved').textContent") == "\u2013"
+        served.metrics.last_checkpoint.set_to_current_time()
+        served.metrics.history.set(2 * 86_400)
+        await page.until("/^[0-9.]+ s ago$/.test(document.querySelector('#saved').textContent)")
+        assert await page.ask("document.querySelector('#saved-note').textContent") == "baselines go back 2 d"
+
+    look(script)
+
+
+CONTRASTS = """(() => {
+  const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const rgb = (color) => {
+    canvas.clearRect(0, 0, 1, 1);
+    canvas.fillStyle = color;
+    canvas.fillRect(0, 0, 1, 1);
+    return [...canvas.getImageData(0, 0, 1, 1).data];
+  };
+  const light = (color) => {
+    const [r, g, b] = color.map((c) => (c /= 255) <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const ground = (node) => {
+    for (; node; node = node.parentElement) {
+      const color = rgb(getComputedStyle(node).backgroundColor);
+      if (color[3] === 255) return color;
+    }
+    return [255, 255, 255];
+  };
+  const poor = [];
+  for (const node of document.querySelectorAll("body *")) {
+    const own = [...node.childNodes].some((child) => child.nodeType === 3 && child.textContent.trim());
+    if (!own || !node.checkVisibility() || node.closest(".unseen, .skip, svg")) continue;
+    const [a, b] = [light(rgb(getComputedStyle(node).color).slice(0, 3)), light(ground(node).slice(0, 3))];
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (ratio < 4.5) poor.push(`${node.className || node.localName} ${ratio.toFixed(1)}`);
+  }
+  return [...new Set(poor)];
+})()"""
+"""What of the page's text has less contrast to its ground than WCAG's AA asks, 4.5."""
+
+
+def keep(name: str, picture: str) -> None:
+    """Keep a screenshot, to be looked at, where BOOSTWATCH_TEST_SHOTS names a folder."""
+    if folder := os.environ.get("BOOSTWATCH_TEST_SHOTS"):
+        (Path(folder) / name).write_bytes(base64.b64decode(picture))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_a_phone_and_a_wall_and_can_be_read_on_both(served: Served, look: Any, scheme: str) -> None:
+    groups = {"new_account": Share(0.71, 0.04), "foreign_device": Share(0.5, 0.02)}
+    for place, severity in enumerate(Severity):
+        evidence = Evidence(412, 9.7, 401, ["71% are new accounts", "x" * 120], ["a1", "b" * 128], groups=groups)
+        served.add(subject=f"u{place}" + "y" * 100, severity=severity, evidence=evidence)
+    served.add(subject="over", status=Status.CLOSED)
+
+    async def script(page: Page) -> None:
+        await page.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        await page.until("document.querySelectorAll('.card').length === 5")
+        for width, height in ((340, 700), (3840, 2160)):
+            size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
+            await page.call("Emulation.setDeviceMetricsOverride", **size)
+            await page.until(f"innerWidth === {width}")
+            assert await page.ask("document.documentElement.scrollWidth") <= width
+            assert await page.ask(CONTRASTS) == []
+            shot = await page.call("Page.captureScreenshot", format="png")
+            keep(f"{scheme}-{width}.png", shot["data"])
 
     look(script)
