@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -25,6 +26,9 @@ PAUSE_S = 0.5
 """Between an end and the next start, as service managers pause: a worker that cannot start must not spin."""
 
 STOP_S = 60.0
+
+REASON_CHARACTERS = 100
+"""Of a reason, so that like ones are counted together."""
 
 SERVING = "serving"
 """What a worker logs once its signal handlers are there."""
@@ -177,7 +181,7 @@ class Supervisor:
             if code is None:
                 return
             if not life.expected:
-                self.ends.unasked[f"{code}: {one_line(life.process.log) or 'no last line'}"] += 1
+                self.ends.unasked[f"{code}: {_reason(life.process.log)}"] += 1
                 self._wanted[place] = time.monotonic() + PAUSE_S
             del self._lives[place]
         if time.monotonic() >= self._wanted[place]:
@@ -199,3 +203,9 @@ class Supervisor:
     @staticmethod
     def _alive(life: Life) -> bool:
         return life.process.process.poll() is None
+
+
+def _reason(log: str) -> str:
+    """Return in some words why a worker says that it ended: at its start in its last line, else in its log."""
+    told = re.findall(r"the worker stops: (.*)$", log, re.MULTILINE)
+    return (one_line(log) or (told[-1] if told else "no reason given"))[:REASON_CHARACTERS]
