@@ -9,7 +9,7 @@ export OMP_NUM_THREADS := 1
 export NUMBA_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format schemas metrics-doc alerts dashboards kafka bench chaos soak lock clean
+.PHONY: help setup demo test oncall-test lint format schemas metrics-doc alerts dashboards kafka bench public-eval chaos soak lock clean
 
 help: ## what there is to type
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -32,6 +32,9 @@ demo: $(STAMP) ## the whole system on this machine: ARGS="--seconds 90 --seed 7"
 
 test: $(STAMP) ## the whole suite; ARGS="-k watermark" narrows it
 	@$(BIN)/python -m pytest $(ARGS)
+
+oncall-test: $(STAMP) ## the drills that take minutes: faults that page, and the runbook's way out
+	@$(BIN)/python -m pytest tests/integration/oncall_drills.py $(ARGS)
 
 lint: $(STAMP) ## ruff, its formatter and mypy, all strict
 	@$(BIN)/ruff check .
