@@ -214,8 +214,9 @@ class BatchConsumer(driver.Consumer):
             # Partitions were told to leave while their state was restored. Flow must not begin with them: the next
             # assignment, or the end, cancels this.
             await asyncio.Event().wait()
-        elsewhere = {tp: offset for tp, offset in resumed.items() if offset is not None and offset != offsets[tp]}
+        elsewhere = sum(offset != offsets[tp] for tp, offset in resumed.items())
         if elsewhere:
-            log.info("going on where the state stands", extra={"fields": {"partitions": len(elsewhere)}})
-            await self.seek_wait(elsewhere)
+            log.info("going on where the state stands", extra={"fields": {"partitions": elsewhere}})
+        # All of them: a restore takes its time, and the positions must be these when flow begins.
+        await self.seek_wait({tp: offset for tp, offset in resumed.items() if offset is not None})
         self.app.observer.on_assigned(resumed, self.ledger.resume(resumed, committed=offsets))

@@ -104,7 +104,9 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     ) -> Mapping[Partition, RawFetch]:
         """Do what aiokafka's `Fetcher.fetched_records` does, without reading the records."""
         collected: dict[Partition, RawFetch] = {}
-        while not fetcher._closed:
+        # What is taken once flow has stopped is dropped, so it must not be what comes after the next assignment's seek:
+        # that would be passed over for good.
+        while not fetcher._closed and self.consumer.flow_active:
             if fetcher._subscriptions.reassignment_in_progress:
                 if collected:
                     break
