@@ -18,10 +18,12 @@ import pytest
 from aiokafka.consumer.fetcher import Fetcher, FetchError, FetchResult, PartitionRecords
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import Assignment, SubscriptionState, TopicPartitionState
-from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.producer.message_accumulator import BatchBuilder, MessageAccumulator
+from aiokafka.producer.sender import Sender as ProducerSender
 from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.memory_records import MemoryRecords
 from faust.serializers.schemas import Schema
+from faust.tables.recovery import Recovery as RecoveryService
 from faust.transport import consumer as faust_consumer
 from faust.transport.drivers import aiokafka as driver
 from mode import Service
@@ -60,6 +62,9 @@ RELIED_ON: dict[Any, tuple[str, ...]] = {
     DefaultRecordBatch: ("validate_crc", "is_control_batch", "next_offset", "timestamp_type", "max_timestamp"),
     BatchBuilder: ("append", "close"),
     aiokafka.AIOKafkaProducer: ("create_batch", "send_batch", "partitions_for"),
+    MessageAccumulator: ("fail_all",),
+    ProducerSender: ("sender_task",),
+    RecoveryService: ("_resume_streams",),
 }  # fmt: skip
 
 SET_IN_INIT: dict[Any, tuple[str, ...]] = {
@@ -69,6 +74,9 @@ SET_IN_INIT: dict[Any, tuple[str, ...]] = {
     TopicPartitionState: ("highwater",),
     aiokafka.AIOKafkaConsumer: ("_subscription", "_coordinator", "_fetcher", "_closed", "_max_poll_records"),
     faust_consumer.Consumer: ("flow_active", "_active_partitions", "callback"),
+    GroupCoordinator: ("generation",),
+    aiokafka.AIOKafkaProducer: ("_message_accumulator", "_sender"),
+    MessageAccumulator: ("_batch_ttl",),
 }
 
 
@@ -108,6 +116,10 @@ def test_every_attribute_that_is_read_is_still_set(owner: Any) -> None:
         (faust.App._on_partitions_revoked, "self._consumer_wait_empty"),
         (faust.App._stop_consumer, "self._consumer_wait_empty("),
         (faust.App._consumer_wait_empty, "consumer.wait_empty()"),
+        # Restoring lies in the seek: it comes before flow begins, and a new assignment cancels it.
+        (RecoveryService._resume_streams, "consumer.perform_seek(), timeout=self.app.conf.broker_request_timeout"),
+        (MessageAccumulator, "MessageBatch(tp, builder, self._batch_ttl"),
+        (ProducerSender._fail_all, "task.cancelled()"),
     ],
 )
 def test_what_is_overridden_is_still_called_where_it_was(caller: Any, called: str) -> None:
