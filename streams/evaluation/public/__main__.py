@@ -90,9 +90,10 @@ def run_cascades(console: Console, path: Path) -> None:
     )
     for figures in cascades.evaluate_cascades(Settings(), cascades.read_rows(path)):
         kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(figures.kinds.items())) or "-"
+        share = share_text(figures.flagged / figures.posts) if figures.posts else "-"
         table.add_row(
-            f"{figures.posts:,} {figures.name}", f"{figures.flagged:,}", share_text(figures.flagged / figures.posts),
-            share_text(figures.high), kinds,
+            f"{figures.posts:,} {figures.name}", f"{figures.flagged:,}", share,
+            share_text(figures.high), kinds, f"{figures.found} of {figures.planted}" if figures.planted else "",
         )  # fmt: skip
     console.print(table)
     console.print(f"Beside it: {cascades.FLOOR}.")

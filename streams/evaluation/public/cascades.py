@@ -33,6 +33,9 @@ SHIFTED_DAYS = 7
 SHIFTED_START_MS = 1_763_942_400_000
 SEED = 11
 
+PLANTED_POSTS, PLANTED_LIKES, PLANTED_MS = 40, 200, 1_200_000
+"""Posts that get a burst, likes of it, each by an account that does nothing else, and how long it takes."""
+
 FLOOR = "a fixed rule of 50 rows in 5 min fires on 16.7%, of 100 in 5 min on 2.6%; a Gaussian at 0.99999 on 34.3%"
 """Share of the posts, as measured on the same rows."""
 
@@ -47,7 +50,10 @@ class Row(Struct, frozen=True):
 
 
 class CascadeFigures(Struct, frozen=True):
-    """Of one replay: how many posts there were, and how many were flagged, by kind."""
+    """Of one replay: how many posts there were, and how many were flagged, by kind.
+
+    Where bursts were planted, `planted` says on how many posts and `found` how many of those were flagged.
+    """
 
     name: str
     rows: int
@@ -55,6 +61,8 @@ class CascadeFigures(Struct, frozen=True):
     flagged: int
     high: float
     kinds: dict[str, int]
+    planted: int = 0
+    found: int = 0
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -81,8 +89,28 @@ def shifted(rows: Iterable[Row], seed: int = SEED) -> list[Row]:
 
 
 def evaluate_cascades(settings: Settings, rows: list[Row]) -> list[CascadeFigures]:
-    """Replay the posts on their own clock and moved into one week."""
-    return [_replayed(settings, "on their own clock", rows), _replayed(settings, "moved into a week", shifted(rows))]
+    """Replay the posts on their own clock, in one week, and so with bursts planted, since silence may be blindness."""
+    week = shifted(rows)
+    more, posts = planted(week)
+    return [
+        _replayed(settings, "on their own clock", rows),
+        _replayed(settings, "moved into a week", week),
+        _replayed(settings, "so, with bursts planted", more, posts),
+    ]
+
+
+def planted(rows: list[Row], seed: int = SEED) -> tuple[list[Row], frozenset[str]]:
+    """Return the rows with likes of strangers planted on some posts as they go round, and which posts those are."""
+    rng = np.random.default_rng([seed, 1])
+    by_post = {row.note_id: row for row in rows[len(rows) // 4 : 3 * len(rows) // 4]}
+    posts = sorted(by_post)
+    chosen = [posts[place] for place in rng.choice(len(posts), min(PLANTED_POSTS, len(posts)), replace=False)]
+    more = [
+        Row(post, by_post[post].author_id, f"x{number}-{stranger}", by_post[post].ts_ms + int(after))
+        for number, post in enumerate(chosen)
+        for stranger, after in enumerate(rng.integers(0, PLANTED_MS, PLANTED_LIKES))
+    ]
+    return sorted([*rows, *more], key=lambda row: row.ts_ms), frozenset(chosen)
 
 
 def as_likes(rows: Iterable[Row], directory: Path) -> Recording:
@@ -108,9 +136,13 @@ def flags_of(settings: Settings, rows: Iterable[Row]) -> list[Flag]:
         return [flag for tipped in replay(settings, recording, BATCH_EVENTS, Totals()) for flag in tipped]
 
 
-def _replayed(settings: Settings, name: str, rows: list[Row]) -> CascadeFigures:
+def _replayed(settings: Settings, name: str, rows: list[Row], chosen: frozenset[str] = frozenset()) -> CascadeFigures:
     owner = {row.note_id: row.author_id for row in rows}
     flags = {(flag.kind.value, flag.subject.id) for flag in flags_of(settings, rows)}
-    hit = {note for note, author in owner.items() if any(subject in {note, author} for _, subject in flags)}
-    kinds = Counter(kind for kind, _ in flags)
-    return CascadeFigures(name, len(rows), len(owner), len(hit), wilson(len(hit), len(owner))[1], dict(kinds))
+    subjects = {subject for _, subject in flags}
+    hit = {note for note, author in owner.items() if note in subjects or author in subjects}
+    wrong, posts = len(hit - chosen), len(owner) - len(chosen)
+    kinds = Counter(kind for kind, subject in flags if subject not in chosen)
+    return CascadeFigures(
+        name, len(rows), posts, wrong, wilson(wrong, posts)[1], dict(kinds), len(chosen), len(hit & chosen)
+    )

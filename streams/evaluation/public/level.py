@@ -36,16 +36,16 @@ GATE_NATS = 20.0
 class Level(NamedTuple):
     """Numbers of the second form. Half-lives in rows; weights of the residuals in the order of the module's text."""
 
-    half_life: float = 11_900.0
-    short_half_life: float = 1.6
+    half_life: float = 7_218.0
+    short_half_life: float = 2.494
     clip: float = 2.0
-    record_keep: float = 0.99995
-    level_weight: float = 1.03
-    step_weight: float = 5.5
-    short_weight: float = 1.15
-    daily_weight: float = 1.13
+    record_keep: float = 0.99999
+    level_weight: float = 3.111
+    step_weight: float = 4.28
+    short_weight: float = 2.364
+    daily_weight: float = 1.16
     quiet_rows: int = 100
-    again_factor: float = 1.03
+    again_factor: float = 1.07
 
 
 def step_s(series: Series) -> int:

@@ -128,7 +128,11 @@ def test_cascades_go_through_the_whole_pipeline() -> None:
     rng = np.random.default_rng(3)
     rows = [cascades.Row("n1", "u1", f"a{row}", 10**12 + int(rng.integers(0, 10**7))) for row in range(200)]
     found = cascades.evaluate_cascades(Settings(), sorted(rows, key=lambda row: row.ts_ms))
-    assert [(figures.posts, figures.rows) for figures in found] == [(1, 200), (1, 200)]
+    assert [(figures.posts, figures.planted, figures.rows) for figures in found] == [
+        (1, 0, 200),
+        (1, 0, 200),
+        (0, 1, 400),
+    ]
     assert all(figures.flagged <= 1 for figures in found)
 
 
