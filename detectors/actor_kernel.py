@@ -9,12 +9,14 @@ import numpy as np
 
 from detectors.actions import MARK_SCALE
 from detectors.actor_features import REMOVAL, describe, place_of
-from detectors.actor_rows import SECONDS_MAX, age_row, learn, learn_device
+from detectors.actor_rows import SECONDS_MAX, age_row, learn, learn_device, met_before
 from detectors.actor_traits import traits_of
 from detectors.compiled import compiled, inlined
 from detectors.dedup import REPEATED, TOO_FULL, SeenView, note, seek
 from detectors.hash_index import NO_ROOM, View, find_or_insert
 from detectors.population import GROUPS, count_on, keep_up
+from detectors.rhythm_model import judge
+from detectors.rhythm_rows import FROM_ACTIONS, keep_rhythm
 from detectors.watermark import is_late, watermark_after
 from schemas.columns import Verb
 
@@ -39,6 +41,8 @@ class Need(IntEnum):
     NOTHING = 0  # it is through
     ROWS = 1
     SEEN = 2
+    RHYTHMS = 3
+    HEARING = 4  # a rhythm was judged, or something is due
 
 
 class EventColumns(NamedTuple):
@@ -66,6 +70,21 @@ class MarkedColumns(NamedTuple):
     mark: NDArray[np.int8]
     traits: NDArray[np.uint16]
     features: NDArray[np.float32]  # (n, features) centred, or (0, features) where nobody asked
+    habits: NDArray[np.float32]  # (n, banks, habits) where a rhythm was judged, or (0, banks, habits)
+
+
+class Rhythms(NamedTuple):
+    """The rhythms of the actors that act often enough to have one, and what the loop says of them."""
+
+    table: View
+    model: NDArray[Any]  # (1,) `rhythm_model.MODEL`
+    due_ms: NDArray[np.int64]  # (1,) the clock at which it comes back
+    said: NDArray[np.int64]  # (4,) see `SAID_ROW` and the like
+    ratio: NDArray[np.float64]  # (1,) of the row said, over the threshold
+
+
+SAID_ROW, ACCEPTED, FIRST_MS, CLOCK_MS = 0, 1, 2, 3
+"""Places in `Rhythms.said`: row judged, -1 for none; actions accepted, first one's time, greatest watermark, so far."""
 
 
 class Times(NamedTuple):
@@ -92,6 +111,7 @@ def mark_events(
     seen: SeenView,
     population: NDArray[Any],
     model: NDArray[Any],
+    rhythms: Rhythms,
     times: Times,
     greatest_ms: NDArray[np.int64],
     topic: int,
@@ -105,6 +125,8 @@ def mark_events(
     `population` and `model` are arrays of one record; `greatest_ms`, shape (topics,), is the greatest accepted
     `ts` of each topic.
     """
+    said = rhythms.said
+    said[SAID_ROW] = -1
     for place in range(start, len(events.ts)):
         ts, arrival, event = events.ts[place], events.arrival[place], events.event[place]
         slot = seek(seen, event, arrival, times.remembered_ms)
@@ -120,8 +142,25 @@ def mark_events(
             row, _ = find_or_insert(arena, events.actor[place], ts)
             if row == NO_ROOM:
                 return place, Need.ROWS.value
+            rhythm = -1
+            if arena.rows[row]["actions"] >= FROM_ACTIONS:
+                rhythm, _ = find_or_insert(rhythms.table, events.actor[place], ts)
+                if rhythm == NO_ROOM:
+                    return place, Need.RHYTHMS.value
             note(seen, slot, event, arrival)
             greatest_ms[topic] = max(ts, greatest_ms[topic])
+            said[FIRST_MS] = ts if said[ACCEPTED] == 0 else min(ts, said[FIRST_MS])
+            said[ACCEPTED] += 1
+            said[CLOCK_MS] = max(watermark_after(greatest_ms[topic], times.lateness_ms), said[CLOCK_MS])
+            if rhythm >= 0 and _keep(
+                arena.rows[row], rhythms.table.rows[rhythm], ts, events.verb[place], events.subject[place],
+                events.owner[place], events.item[place], int(np.int64(events.surface[place])),
+            ):  # fmt: skip
+                ratio = judge(rhythms.table, rhythm, rhythms.model)
+                if len(out.habits) > 0:
+                    out.habits[place] = rhythms.model[0]["habits"]
+                if ratio >= 1.0 or rhythms.table.rows[rhythm]["open"]:
+                    said[SAID_ROW], rhythms.ratio[0] = rhythm, ratio
             group, mark, traits = _mark_event(
                 arena.rows[row], population[0], model[0], ts, events.verb[place], events.subject[place],
                 events.owner[place], events.item[place], int(np.int64(events.position[place])),
@@ -132,7 +171,22 @@ def mark_events(
             if len(out.features) > 0 and group < REMOVAL:
                 out.features[place] = model[0]["raw"]
         out.watermark[place] = watermark_after(greatest_ms[topic], times.lateness_ms)
+        if said[SAID_ROW] >= 0 or said[CLOCK_MS] >= rhythms.due_ms[0]:
+            return place + 1, Need.HEARING.value
     return len(events.ts), Need.NOTHING.value
+
+
+@inlined
+def _keep(
+    row: Any, rhythm: Any, ts: int, verb: int, subject: np.uint64, owner: np.uint64, item: np.uint64, surface: int
+) -> bool:
+    """Count one action in its actor's rhythm, by what the row knew before it. Return whether to judge it now."""
+    if verb in (Verb.FOLLOW, Verb.UNFOLLOW):
+        owner = subject
+    owned = owner != np.uint64(0)
+    new = owned and not met_before(row, owner)
+    same = owned and row["last_owner"] == (owner & np.uint64(0xFFFFFFFF))
+    return bool(keep_rhythm(rhythm, ts, place_of(verb, item), surface, owned, new, same))
 
 
 @inlined

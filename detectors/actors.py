@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -10,12 +10,29 @@ import numpy as np
 
 from detectors.actions import Actions
 from detectors.actor_features import FEATURES
-from detectors.actor_kernel import EventColumns, MarkedColumns, Need, Outcome, Times, mark_events
+from detectors.actor_kernel import (
+    ACCEPTED,
+    CLOCK_MS,
+    FIRST_MS,
+    SAID_ROW,
+    EventColumns,
+    MarkedColumns,
+    Need,
+    Outcome,
+    Rhythms,
+    Times,
+    mark_events,
+)
 from detectors.actor_rows import ROW_FIELDS, ROW_VERSION
 from detectors.arena import Arena
+from detectors.automation import Automation
 from detectors.dedup import SeenIds
 from detectors.kept_state import KeptState, Part, read_part, write_part
 from detectors.population import Population
+from detectors.rhythm_features import HABITS
+from detectors.rhythm_model import untaught
+from detectors.rhythm_rows import BANKS, RHYTHM_FIELDS, RHYTHM_VERSION
+from detectors.settings import HOUR_MS
 from detectors.watermark import START_MS
 from schemas.columns import ABSENT, Events, Topic
 
@@ -25,7 +42,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from detectors.marks import MarkModel
+    from detectors.rhythm_model import RhythmModel
     from detectors.settings import ActorSettings
+    from schemas.flags import Flag
 
 __all__ = ["ActorStage", "EventNames", "Marked", "Outcome"]
 
@@ -61,35 +80,52 @@ class Marked:
     actions: Actions  # the m accepted ones
     rows: NDArray[np.int32]  # (m,) the index in the batch of each action
     watermark: int  # ms, of the topic after the batch
+    flags: list[Flag] = field(default_factory=list)  # about actors, in order of decision
+    flags_at: list[int] = field(default_factory=list)  # the index in the batch of the event that tipped each
 
 
 class Watermarks(msgspec.Struct):
-    """What is kept of the watermarks: the greatest accepted event time by topic, ms."""
+    """What is kept of the watermarks: the greatest accepted event time by topic, ms, and what was accepted so far."""
 
     greatest_ms: tuple[int, int, int]
+    accepted: int
+    first_ms: int
+    clock_ms: int
 
 
-WATERMARKS_VERSION = 1
+WATERMARKS_VERSION = 2
 
 
 class ActorStage(KeptState):
     """Deduplicates, keeps the watermarks, remembers actors and marks their actions.
 
     What it makes of an event depends on the events before it and not on how they were cut into batches.
+
+    Args:
+        settings: bounds, times and mode.
+        marks: weights of the marks.
+        rhythm: what makes a rhythm a program's; without it nothing is.
+
     """
 
-    def __init__(self, settings: ActorSettings, marks: MarkModel) -> None:
+    def __init__(self, settings: ActorSettings, marks: MarkModel, rhythm: RhythmModel | None = None) -> None:
         self._times = Times(settings.lateness_ms, settings.late_after_ms, settings.dedup_ms)
         self._arena = Arena(ROW_FIELDS, settings.actors_max, ROW_VERSION)
         self._seen = {topic: SeenIds(settings.dedup_ms) for topic in Topic}
         self._population = Population(marks.usual())
         self._greatest_ms = np.full(len(Topic), START_MS, np.int64)
         self._model = marks.fold()
+        self._rhythms = Arena(RHYTHM_FIELDS, settings.rhythms_max, RHYTHM_VERSION)
+        rhythm = rhythm or untaught()
+        self._rhythm_model = rhythm.fold()
+        self._automation = Automation(rhythm, settings.automation_mode)
+        self._said = np.array([-1, 0, 0, START_MS], np.int64)
         super().__init__(
-            tables={"actors": self._arena},
+            tables={"actors": self._arena, "rhythms": self._rhythms},
             parts={
                 "population": Part(self._population.snapshot, self._population.restore),
                 "watermarks": Part(self._write_watermarks, self._read_watermarks),
+                "automation": Part(self._automation.snapshot, self._automation.restore),
             },
             increments={f"seen.{topic.name.lower()}": seen for topic, seen in self._seen.items()},
         )
@@ -102,13 +138,20 @@ class ActorStage(KeptState):
     @property
     def evicted(self) -> dict[str, int]:
         """What had to make way since the start: the coldest actors, and event ids before their time."""
-        return {"actors": self._arena.evicted, "event_ids": sum(seen.evicted for seen in self._seen.values())}
+        actors = {"actors": self._arena.evicted, "rhythms": self._rhythms.evicted}
+        return actors | {"event_ids": sum(seen.evicted for seen in self._seen.values())}
 
     @property
     def bytes_resident(self) -> int:
         """Bytes of all state."""
         seen = sum(ids.bytes_resident for ids in self._seen.values())
-        return self._arena.bytes_resident + seen + self._population.bytes_resident
+        rows = self._arena.bytes_resident + self._rhythms.bytes_resident
+        return rows + seen + self._population.bytes_resident
+
+    @property
+    def open_episodes(self) -> int:
+        """Accounts that act like programs now."""
+        return len(self._automation)
 
     def watermark(self, topic: Topic) -> int:
         """Return the topic's watermark, ms; negative before its first accepted event."""
@@ -124,7 +167,7 @@ class ActorStage(KeptState):
 
     def apply(self, events: Events) -> Marked:
         """Take a batch of one topic in record order."""
-        return self._apply(events, np.empty((0, FEATURES), np.float32))
+        return self._apply(events, np.empty((0, FEATURES), np.float32), np.empty((0, BANKS, HABITS), np.float32))
 
     def apply_and_describe(self, events: Events) -> tuple[Marked, NDArray[np.float32]]:
         """Take a batch, and return also the features that each action was marked by, shape (m, features).
@@ -132,10 +175,15 @@ class ActorStage(KeptState):
         They are distances from the population's means, 0 where absent or where the verb has no mark.
         """
         features = np.zeros((len(events), FEATURES), np.float32)
-        marked = self._apply(events, features)
+        marked = self._apply(events, features, np.empty((0, BANKS, HABITS), np.float32))
         return marked, features[marked.rows]
 
-    def _apply(self, events: Events, features: NDArray[np.float32]) -> Marked:
+    def apply_and_judge(self, events: Events) -> tuple[Marked, NDArray[np.float32]]:
+        """Take a batch, and return also the habits of every rhythm judged, shape (events, banks, habits), else NaN."""
+        habits = np.full((len(events), BANKS, HABITS), np.nan, np.float32)
+        return self._apply(events, np.empty((0, FEATURES), np.float32), habits), habits
+
+    def _apply(self, events: Events, features: NDArray[np.float32], habits: NDArray[np.float32]) -> Marked:
         count = len(events)
         out = MarkedColumns(
             outcome=np.zeros(count, np.uint8),
@@ -143,30 +191,65 @@ class ActorStage(KeptState):
             mark=np.zeros(count, np.int8),
             traits=np.zeros(count, np.uint16),
             features=features,
+            habits=habits,
         )
         columns = EventColumns(*(np.ascontiguousarray(getattr(events, name)) for name in EventColumns._fields))
         seen, place = self._seen[events.topic], 0
+        names = EventNames(events)
+        flags: list[Flag] = []
+        flags_at: list[int] = []
+        ratio = np.zeros(1)
         while place < count:
+            rhythms = Rhythms(self._rhythms.view(), self._rhythm_model, self._automation.due_ms, self._said, ratio)
             place, need = mark_events(
-                self._arena.view(), seen.view(), self._population.view(), self._model, self._times,
+                self._arena.view(), seen.view(), self._population.view(), self._model, rhythms, self._times,
                 self._greatest_ms, int(events.topic), columns, place, out,
             )  # fmt: skip
             if need == Need.ROWS:
                 self._arena.make_room()
             elif need == Need.SEEN:
                 seen.make_room(int(events.arrival[place]))
+            elif need == Need.RHYTHMS:
+                self._rhythms.make_room()
+            elif need == Need.HEARING:
+                flags += self._hear(int(events.ts[place - 1]), float(ratio[0]), names)
+                flags_at += [place - 1] * (len(flags) - len(flags_at))
         seen.journal(columns.event, columns.arrival, out.outcome != Outcome.DUPLICATE)
-        return Marked(out.outcome, *_accepted(events, out), self.watermark(events.topic))
+        return Marked(out.outcome, *_accepted(events, out, names), self.watermark(events.topic), flags, flags_at)
+
+    def _hear(self, now_ms: int, ratio: float, names: EventNames) -> list[Flag]:
+        """Do what the judgement of a rhythm brings, and what is due."""
+        said, rows = self._said, self._rhythms.view().rows
+        flags: list[Flag] = []
+        if said[SAID_ROW] >= 0:
+            row = rows[said[SAID_ROW]]
+            hours = max((said[CLOCK_MS] - said[FIRST_MS]) / HOUR_MS, 1.0)
+            usual_hourly = float(said[ACCEPTED] / len(self._arena) / hours)
+            habits = self._rhythm_model["habits"][0]
+            flags = self._automation.hear(row, habits, ratio, now_ms, names.find(int(row["key"])), usual_hourly)
+        if said[CLOCK_MS] >= self._automation.due_ms[0]:
+            for key, flag in self._automation.on_time(int(said[CLOCK_MS])):
+                flags.append(flag)
+                place = self._rhythms.find(key)
+                if place >= 0:
+                    rows[place]["open"] = 0
+                    self._rhythms.view().dirty[place] = 1
+        return flags
 
     def _write_watermarks(self) -> bytes:
         likes, follows, searches = self._greatest_ms.tolist()
-        return write_part(Watermarks((likes, follows, searches)), WATERMARKS_VERSION)
+        accepted, first_ms, clock_ms = self._said[[ACCEPTED, FIRST_MS, CLOCK_MS]].tolist()
+        return write_part(
+            Watermarks((likes, follows, searches), accepted, first_ms, clock_ms), WATERMARKS_VERSION
+        )
 
     def _read_watermarks(self, data: bytes) -> None:
-        self._greatest_ms[:] = read_part(data, Watermarks, WATERMARKS_VERSION).greatest_ms
+        kept = read_part(data, Watermarks, WATERMARKS_VERSION)
+        self._greatest_ms[:] = kept.greatest_ms
+        self._said[[ACCEPTED, FIRST_MS, CLOCK_MS]] = kept.accepted, kept.first_ms, kept.clock_ms
 
 
-def _accepted(events: Events, out: MarkedColumns) -> tuple[Actions, NDArray[np.int32]]:
+def _accepted(events: Events, out: MarkedColumns, names: EventNames) -> tuple[Actions, NDArray[np.int32]]:
     """Return the accepted events as actions, and their rows."""
     rows = np.flatnonzero(out.outcome == Outcome.ACCEPTED).astype(np.int32)
     # Usually all were accepted: then the columns need no copy.
@@ -184,6 +267,6 @@ def _accepted(events: Events, out: MarkedColumns) -> tuple[Actions, NDArray[np.i
         device=np.maximum(device.astype(np.uint32), device != 0),
         mark=out.mark[chosen],
         traits=out.traits[chosen],
-        names=EventNames(events),
+        names=names,
     )
     return actions, rows

@@ -34,6 +34,8 @@ class ActorSettings:
         dedup_ms: how long after its arrival an event id is remembered.
         late_after_ms: how far behind the watermark an event is late, since its buckets are gone.
         actors_max: most actors held in one partition.
+        rhythms_max: most rhythms held in one partition, of the actors that act often.
+        automation_mode: live or shadow, for flags about actors.
 
     """
 
@@ -41,6 +43,8 @@ class ActorSettings:
     dedup_ms: int = 10 * MINUTE_MS
     late_after_ms: int = DAY_MS
     actors_max: int = 2_000_000
+    rhythms_max: int = 500_000
+    automation_mode: Mode = Mode.LIVE
 
     def __post_init__(self) -> None:
         """Check every value.
@@ -53,6 +57,7 @@ class ActorSettings:
         _within(self, "dedup_ms", MINUTE_MS, DAY_MS)
         _within(self, "late_after_ms", HOUR_MS, 7 * DAY_MS)
         _within(self, "actors_max", 1, 100_000_000)
+        _within(self, "rhythms_max", 1, 100_000_000)
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,7 @@ class Completion:
 
 
 class ActorsAgent:
-    """likes, follows, searches → marked actions, in blocks for the subject partitions."""
+    """likes, follows, searches → marked actions, in blocks for the subject partitions, and flags about actors."""
 
     def __init__(
         self,
@@ -111,6 +111,7 @@ class ActorsAgent:
         self._count(batch, events, marked, letters)
         self._metrics.batch_seconds.labels("actors").observe(time.perf_counter() - started)
         sent: list[Sent] = [await self._publisher.block(partition, value) for partition, value in blocks]
+        sent += [await self._publisher.flag(flag) for flag in marked.flags]
         source = self._sources.get(batch.source, time.monotonic())
         source.sent({partition for partition, _ in blocks}, marked.watermark, batch.offset_next - 1)
         if letters:

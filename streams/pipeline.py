@@ -11,6 +11,7 @@ import numpy as np
 from detectors.actors import ActorStage
 from detectors.calibration import Thresholds, read_thresholds
 from detectors.marks import MarkModel
+from detectors.rhythm_model import RhythmModel, read_rhythm_model
 from detectors.settings import SUBJECT_KINDS, ActorSettings, DetectorSettings
 from detectors.subjects import SubjectStage
 from schemas.columns import Topic
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 SHIPPED = "shipped"
 MARKS = "marks.json"
 THRESHOLDS = "thresholds.json"
+RHYTHM = "rhythm.json"
 
 _WARM_UP = {
     Topic.LIKES: b'{"event_id":"e","ts":1,"actor_id":"a","action":"like","note_id":"n","author_id":"b"}',
@@ -46,11 +48,17 @@ def shipped_thresholds() -> Thresholds:
     return read_thresholds(_shipped(THRESHOLDS))
 
 
+@cache
+def shipped_rhythm() -> RhythmModel:
+    """Return what makes a rhythm a program's, as it comes with the program."""
+    return read_rhythm_model(_shipped(RHYTHM))
+
+
 def build_actor_stage(settings: Settings, marks: MarkModel | None = None) -> ActorStage:
     """Build the stage of one input partition, with the shipped marks or with others."""
-    return ActorStage(
-        ActorSettings(lateness_ms=settings.lateness_ms, actors_max=settings.actors_max), marks or shipped_marks()
-    )
+    mode = Mode(settings.mode_automation)
+    own = ActorSettings(lateness_ms=settings.lateness_ms, actors_max=settings.actors_max, automation_mode=mode)
+    return ActorStage(own, marks or shipped_marks(), shipped_rhythm())
 
 
 def build_subject_stage(settings: Settings, thresholds: Thresholds | None = None) -> SubjectStage:

@@ -30,7 +30,7 @@ from streams.replay_report import Progress, print_summary
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from detectors.actors import ActorStage
+    from detectors.actors import ActorStage, Marked
     from detectors.subjects import SubjectStage
     from streams.settings import Settings
 
@@ -72,12 +72,25 @@ def replay(
     actors, subjects = stages or (build_actor_stage(settings), build_subject_stage(settings))
     for events in recording.batches(batch_events):
         marked = actors.apply(events)
-        flags = subjects.apply(marked.actions, STEMS[events.topic])
+        flags = _decided(marked, subjects, STEMS[events.topic])
         totals.add(events.topic, marked.outcome, flags)
         if totals.first_ms is None:
             totals.first_ms = int(events.arrival[0])
         totals.event_time_ms = max(totals.event_time_ms, int(events.arrival[-1]))
         yield flags
+
+
+def _decided(marked: Marked, subjects: SubjectStage, source: str) -> list[Flag]:
+    """Return the flags of both stages in the order of the events that tipped them, however batches were cut."""
+    if not marked.flags:
+        return subjects.apply(marked.actions, source)
+    flags: list[Flag] = []
+    done = 0
+    for flag, until in zip(marked.flags, np.searchsorted(marked.rows, marked.flags_at).tolist(), strict=True):
+        flags += subjects.apply(marked.actions.take(np.arange(done, until)), source)
+        flags.append(flag)
+        done = until
+    return flags + subjects.apply(marked.actions.take(np.arange(done, len(marked.actions))), source)
 
 
 def run(settings: Settings, directory: Path, flags_path: Path, batch_events: int = BATCH_EVENTS) -> None:

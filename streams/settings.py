@@ -143,6 +143,7 @@ class Settings(BaseSettings):
     mode_like_boost: Mode = Field(default="live", description="live, or shadow while on trial")
     mode_keyword_ranking: Mode = Field(default="live", description="live, or shadow while on trial")
     mode_keyword_trend: Mode = Field(default="live", description="live, or shadow while on trial")
+    mode_automation: Mode = Field(default="live", description="live, or shadow while on trial")
 
     @classmethod
     def settings_customise_sources(

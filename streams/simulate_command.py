@@ -43,7 +43,10 @@ EVENTS_PER_ACCOUNT = 15
 
 ATTACKS_PER_EVENTS = 12_000
 BENIGN_PER_EVENTS = 20_000
-"""One attack, and one episode that looks like it, for so many events: enough of each to see, and still rare."""
+PROGRAM_PER_EVENTS = 40_000
+GANG_PER_EVENTS = 80_000
+"""One attack, one episode that looks like it, one account run by a program, one group that acts together for so many
+events: enough of each to see, and still rare."""
 
 _TO_DIRECTORY = ("events", "days", "start", "family", "plain")
 _TO_KAFKA = ("seconds", "history", "truth")
@@ -93,6 +96,8 @@ def _recorded(given: argparse.Namespace) -> Scenario:
             keywords=max(100, int(accounts**0.72)),
             attacks=1 + events // ATTACKS_PER_EVENTS,
             benign=1 + events // BENIGN_PER_EVENTS,
+            programs=1 + events // PROGRAM_PER_EVENTS,
+            gangs=1 + events // GANG_PER_EVENTS,
         )
     scenario = replace(scenario, duration_ms=int(days * DAY_MS), events_per_s=events / (days * DAY_MS / 1000))
     return scenario.clean() if given.clean else scenario

@@ -10,12 +10,15 @@ import numpy as np
 from streams.simulator.columns import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from streams.simulator.habits import FAMILIES, Family, Habits
 
-Kind = Literal["follower_spike", "like_boost", "keyword_ranking", "keyword_trend"]
-Shape = Literal["burst", "drip", "mixed", "aged", "follow_unfollow", "pool"]
-BenignFamily = Literal["viral", "viral_external", "celebrity", "giveaway", "fan_club", "promotion", "news", "influx"]
+Kind = Literal["follower_spike", "like_boost", "keyword_ranking", "keyword_trend", "automation", "lockstep"]
+ProgramShape = Literal["fixed", "jittered", "session"]
+Shape = Literal["burst", "drip", "mixed", "aged", "follow_unfollow", "pool", "fixed", "jittered", "session", "full", "partial"]
+BenignFamily = Literal["viral", "viral_external", "celebrity", "giveaway", "fan_club", "promotion", "news", "influx", "scheduler"]
 OptionalFields = Literal["all", "none", "some"]
 
 KINDS: Final[tuple[Kind, ...]] = ("follower_spike", "like_boost", "keyword_ranking", "keyword_trend")
+"""Kinds that are ordered for a subject. Programs and groups have orders of their own."""
+
 BENIGN_FAMILIES: Final[tuple[BenignFamily, ...]] = (
     "viral", "viral_external", "celebrity", "giveaway", "fan_club", "promotion", "news", "influx",
 )  # fmt: skip
@@ -45,6 +48,27 @@ class AttackOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class ProgramOrder:
+    """One account run by a program, for about `size` actions."""
+
+    shape: ProgramShape
+    size: int
+    start_ms: int
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class GangOrder:
+    """One group of `members` that hits `targets` one after another; `participation` of it turns up at each."""
+
+    members: int
+    targets: int
+    participation: float
+    start_ms: int
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class BenignOrder:
     """One episode that looks like an attack and is none; `size` counts the people who come for it.
 
@@ -62,8 +86,8 @@ class BenignOrder:
 class Scenario:
     """All that a run depends on besides its seed.
 
-    `events_per_s` is the mean organic rate. `attacks` and `benign` are either how many to draw or the
-    orders themselves. With `warmup_e_fold_ms` the organic rate grows exponentially up to `live_from_ms`
+    `events_per_s` is the mean organic rate. `attacks`, `benign`, `programs` and `gangs` are either how many to
+    draw or the orders themselves. With `warmup_e_fold_ms` the organic rate grows exponentially up to `live_from_ms`
     and is steady from there: history is sent as fast as the broker takes it, the rest in real time.
 
     >>> Scenario(start_ms=1_764_000_000_000).end_ms - 1_764_000_000_000 == DAY_MS
@@ -78,6 +102,8 @@ class Scenario:
     events_per_s: float = 5.0
     attacks: int | tuple[AttackOrder, ...] = 24
     benign: int | tuple[BenignOrder, ...] = 16
+    programs: int | tuple[ProgramOrder, ...] = 0
+    gangs: int | tuple[GangOrder, ...] = 0
     optional_fields: OptionalFields = "all"
     family: Family = "plain"
     habits: Habits | None = None
@@ -156,10 +182,12 @@ class Scenario:
             events_per_s=events / (days * DAY_MS / SECOND_MS),
             attacks=int(rng.uniform(0.7, 1.4) * 60 * (events / 500_000) ** 0.7) + 1,
             benign=int(rng.uniform(0.7, 1.4) * 40 * (events / 500_000) ** 0.7) + 1,
+            programs=int(12 * (events / 500_000) ** 0.7) + 1,
+            gangs=int(6 * (events / 500_000) ** 0.7) + 1,
             optional_fields=fields,
             family=family,
         )
 
     def clean(self) -> Self:
         """Give the same without attacks, for thresholds and false flags."""
-        return replace(self, attacks=())
+        return replace(self, attacks=(), programs=(), gangs=())

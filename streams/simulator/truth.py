@@ -16,6 +16,7 @@ from streams.simulator.world import World
 
 _SUBJECT_TYPES: dict[Kind, str] = {
     "follower_spike": "account", "like_boost": "note", "keyword_ranking": "keyword", "keyword_trend": "keyword",
+    "automation": "account", "lockstep": "group",
 }  # fmt: skip
 
 
@@ -68,11 +69,27 @@ def _attack(world: World, namer: Namer, number: int, attack: Attack, events: Row
         if liked:
             also.append({"kind": "like_boost", "subject": {"type": "note", "id": line["note_id"]}})
         line["also"], line["likes"] = also, liked
+    if attack.kind in ("automation", "lockstep"):
+        line["targets"], line["also"] = _targets(namer, done)
     return line
 
 
+def _targets(namer: Namer, done: Rows) -> tuple[list[str], list[dict[str, object]]]:
+    """Name what was hit, each of which a flag about bought likes or followers is right about too."""
+    liked = [namer.note[note].decode() for note in np.unique(done["note"][done["verb"] == Verb.LIKE]).tolist()]
+    followed = np.unique(done["account"][done["verb"] == Verb.FOLLOW]).tolist()
+    also: list[dict[str, object]] = [
+        {"kind": "like_boost", "subject": {"type": "note", "id": name}} for name in liked
+    ]
+    names = [namer.account[account].decode() for account in followed]
+    also += [{"kind": "follower_spike", "subject": {"type": "account", "id": name}} for name in names]
+    return [*liked, *names], also
+
+
 def _subject(namer: Namer, attack: Attack) -> str:
-    if attack.kind == "follower_spike":
+    if attack.kind == "lockstep":
+        return f"g{attack.subject:05d}"
+    if attack.kind in ("follower_spike", "automation"):
         return str(namer.account[attack.subject].decode())
     if attack.kind == "like_boost":
         return str(namer.note[attack.subject].decode())

@@ -23,11 +23,13 @@ from streams.simulator.accounts import (
 from streams.simulator.attacks import draw_attacks, plan_attacks
 from streams.simulator.columns import DAY_MS, EVENT, HOUR_MS, MINUTE_MS, VISIT, Goal, Rows, Surface, join
 from streams.simulator.episodes import draw_benign, plan_episode
+from streams.simulator.gangs import draw_gangs, plan_gangs
 from streams.simulator.habits import Habits, draw_habits
 from streams.simulator.keywords import Keywords
 from streams.simulator.notes import Attention, make_notes
 from streams.simulator.plan import Attack, Episode, Plan
 from streams.simulator.population import Population
+from streams.simulator.programs import draw_programs, plan_programs
 from streams.simulator.rhythm import make_rhythm
 from streams.simulator.scenario import Scenario
 from streams.simulator.visits import expand
@@ -71,6 +73,10 @@ class World:
             plan_episode(plan, order)
         orders = scenario.attacks
         plan_attacks(plan, draw_attacks(rng, scenario, orders) if isinstance(orders, int) else orders)
+        # Draws of their own, so that orders to vendors are the same whether there are programs and groups or not.
+        own, programs, gangs = np.random.default_rng([seed, 0xA070]), scenario.programs, scenario.gangs
+        plan_programs(plan, draw_programs(own, scenario, programs) if isinstance(programs, int) else programs, own)
+        plan_gangs(plan, draw_gangs(own, scenario, gangs) if isinstance(gangs, int) else gangs, own)
         _plan_routine(plan)
         _settle(plan)
         visits = join(plan.visits, VISIT)
