@@ -149,18 +149,13 @@ def mark_events(
                     return place, Need.RHYTHMS.value
             note(seen, slot, event, arrival)
             greatest_ms[topic] = max(ts, greatest_ms[topic])
-            said[FIRST_MS] = ts if said[ACCEPTED] == 0 else min(ts, said[FIRST_MS])
+            said[FIRST_MS] = min(ts, said[FIRST_MS])
             said[ACCEPTED] += 1
             said[CLOCK_MS] = max(watermark_after(greatest_ms[topic], times.lateness_ms), said[CLOCK_MS])
-            if rhythm >= 0 and _keep(
-                arena.rows[row], rhythms.table.rows[rhythm], ts, events.verb[place], events.subject[place],
+            _watch(
+                rhythms, rhythm, arena.rows[row], out.habits, place, ts, events.verb[place], events.subject[place],
                 events.owner[place], events.item[place], int(np.int64(events.surface[place])),
-            ):  # fmt: skip
-                ratio = judge(rhythms.table, rhythm, rhythms.model)
-                if len(out.habits) > 0:
-                    out.habits[place] = rhythms.model[0]["habits"]
-                if ratio >= 1.0 or rhythms.table.rows[rhythm]["open"]:
-                    said[SAID_ROW], rhythms.ratio[0] = rhythm, ratio
+            )  # fmt: skip
             group, mark, traits = _mark_event(
                 arena.rows[row], population[0], model[0], ts, events.verb[place], events.subject[place],
                 events.owner[place], events.item[place], int(np.int64(events.position[place])),
@@ -177,16 +172,35 @@ def mark_events(
 
 
 @inlined
-def _keep(
-    row: Any, rhythm: Any, ts: int, verb: int, subject: np.uint64, owner: np.uint64, item: np.uint64, surface: int
-) -> bool:
-    """Count one action in its actor's rhythm, by what the row knew before it. Return whether to judge it now."""
+def _watch(
+    rhythms: Rhythms,
+    rhythm: int,
+    row: Any,
+    habits: NDArray[np.float32],
+    place: int,
+    ts: int,
+    verb: int,
+    subject: np.uint64,
+    owner: np.uint64,
+    item: np.uint64,
+    surface: int,
+) -> None:
+    """Count one action in its actor's rhythm, -1 for none, by what was known before; judge it where that is due."""
+    if rhythm < 0:
+        return
     if verb in (Verb.FOLLOW, Verb.UNFOLLOW):
         owner = subject
     owned = owner != np.uint64(0)
     new = owned and not met_before(row, owner)
     same = owned and row["last_owner"] == (owner & np.uint64(0xFFFFFFFF))
-    return bool(keep_rhythm(rhythm, ts, place_of(verb, item), surface, owned, new, same))
+    kept = rhythms.table.rows[rhythm]
+    if not keep_rhythm(kept, ts, place_of(verb, item), surface, owned, new, same):
+        return
+    ratio = judge(rhythms.table, rhythm, rhythms.model)
+    if len(habits) > 0:
+        habits[place] = rhythms.model[0]["habits"]
+    if ratio >= 1.0 or kept["open"]:
+        rhythms.said[SAID_ROW], rhythms.ratio[0] = rhythm, ratio
 
 
 @inlined

@@ -25,7 +25,7 @@ from detectors.actor_kernel import (
 )
 from detectors.actor_rows import ROW_FIELDS, ROW_VERSION
 from detectors.arena import Arena
-from detectors.automation import Automation
+from detectors.automation import NEVER_MS, Automation
 from detectors.dedup import SeenIds
 from detectors.kept_state import KeptState, Part, read_part, write_part
 from detectors.population import Population
@@ -119,7 +119,7 @@ class ActorStage(KeptState):
         rhythm = rhythm or untaught()
         self._rhythm_model = rhythm.fold()
         self._automation = Automation(rhythm, settings.automation_mode)
-        self._said = np.array([-1, 0, 0, START_MS], np.int64)
+        self._said = np.array([-1, 0, NEVER_MS, START_MS], np.int64)
         super().__init__(
             tables={"actors": self._arena, "rhythms": self._rhythms},
             parts={
@@ -239,9 +239,7 @@ class ActorStage(KeptState):
     def _write_watermarks(self) -> bytes:
         likes, follows, searches = self._greatest_ms.tolist()
         accepted, first_ms, clock_ms = self._said[[ACCEPTED, FIRST_MS, CLOCK_MS]].tolist()
-        return write_part(
-            Watermarks((likes, follows, searches), accepted, first_ms, clock_ms), WATERMARKS_VERSION
-        )
+        return write_part(Watermarks((likes, follows, searches), accepted, first_ms, clock_ms), WATERMARKS_VERSION)
 
     def _read_watermarks(self, data: bytes) -> None:
         kept = read_part(data, Watermarks, WATERMARKS_VERSION)

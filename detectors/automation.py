@@ -15,6 +15,7 @@ from detectors.rhythm_features import FIRST_HABIT, HABITS, Habit, weigh_habit
 from detectors.rhythm_model import HABIT_NAMES
 from detectors.rhythm_rows import BANKS, TURN
 from detectors.settings import DAY_MS, HOUR_MS, MINUTE_MS
+from detectors.state import SnapshotMismatchError
 from schemas.flags import Detector, Evidence, Flag, Kind, Severity, Share, Status, Subject, SubjectType, Window, flag_id
 from schemas.hashing import hash_id
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from schemas.flags import Mode
 
 VERSION: Final = "1"
-Key = Annotated[int, Meta(ge=1, lt=2**64)]
+Key = Annotated[int, Meta(ge=1)]
 """The hash of an account's id."""
 
 NEVER_MS: Final = 2**62
@@ -34,8 +35,9 @@ KEPT_RATIO: Final = 0.5
 """An open episode goes on while its account keeps this share of the threshold."""
 
 QUIET_TURNS: Final = 3
-QUIET_MS, QUIET_MS_MAX = 2 * HOUR_MS, 2 * DAY_MS
-"""An episode is over when so many times the time of its last turn has passed without another, within bounds."""
+QUIET_MS, QUIET_MS_MAX = 12 * HOUR_MS, 2 * DAY_MS
+"""An episode is over when so many times the time of its last turn has passed without another; at the
+least a night, which many programs keep."""
 
 COOLDOWN_MS: Final = 6 * HOUR_MS
 GROWTH: Final = 1.5
@@ -220,6 +222,8 @@ class Automation:
 
         """
         kept = read_part(data, Kept, KEPT_VERSION)
+        if any(key >= 2**64 for key, _ in (*kept.running, *kept.cooling)):
+            raise SnapshotMismatchError("an account's hash has more than 64 bits: start without it")
         self._open, self._cooling = dict(kept.running), dict(kept.cooling)
         self._reschedule()
 
@@ -238,9 +242,7 @@ def severity(actions: int, hours: float) -> Severity:
     return Severity.LOW
 
 
-def write(
-    model: RhythmModel, running: Running, habits: NDArray[np.float32], ratio: float, expected: float
-) -> Evidence:
+def write(model: RhythmModel, running: Running, habits: NDArray[np.float32], ratio: float, expected: float) -> Evidence:
     """Return the evidence of a flag: the habits that weigh most, the weightiest first."""
     seen = np.nanmean(np.where(np.isnan(habits).all(axis=0), -1.0, habits), axis=0)
     weights = {

@@ -123,7 +123,9 @@ def write_rhythm_model(model: RhythmModel) -> bytes:
 def untaught() -> RhythmModel:
     """Return a model that weighs nothing and so never flags: to learn from, and where a test wants none."""
     flat = HabitEntry(0.0, (0.0,) * KNOTS)
-    return RhythmModel(MODEL_VERSION, {}, -1.0, 1.0, 0.0, 0.0, dict.fromkeys(HABIT_NAMES, flat), ((0.0, 0.0), (1.0, 1.0)))
+    return RhythmModel(
+        MODEL_VERSION, {}, -1.0, 1.0, 0.0, 0.0, dict.fromkeys(HABIT_NAMES, flat), ((0.0, 0.0), (1.0, 1.0))
+    )
 
 
 @compiled

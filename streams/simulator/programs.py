@@ -100,7 +100,7 @@ def _times(order: ProgramOrder, rng: np.random.Generator) -> Ints:
 
 
 def _sessions(order: ProgramOrder, rng: np.random.Generator) -> Ints:
-    """Planned visits: so many a day at much the same hours, each of much the same length, pauses drawn like people's."""
+    """Lay out visits: so many a day at much the same hours, of much the same length, with pauses like people's."""
     per_day = int(rng.integers(2, 9))
     days = max(order.duration_ms / DAY_MS, 0.2)
     length = max(int(order.size / max(per_day * days, 1.0)), 5)
@@ -161,7 +161,7 @@ def _act(plan: Plan, order: ProgramOrder, at: Ints, rng: np.random.Generator) ->
 
 
 def _newest(plan: Plan, at: Ints, rng: np.random.Generator) -> Ints:
-    """Notes that were new then: what a program finds at the top of a list."""
+    """Draw notes that were new then: what a program finds at the top of a list."""
     created = plan.population.notes.created
     order = np.argsort(created, kind="stable")
     place = np.searchsorted(created[order], at) - rng.geometric(0.03, len(at))
@@ -172,12 +172,12 @@ def _dropped(made: Rows, order: ProgramOrder, rng: np.random.Generator) -> Rows:
     """Follows taken back by the same timer some time later, as such programs are sold for."""
     follows = made[made["verb"] == Verb.FOLLOW]
     if rng.random() < 0.5 or len(follows) == 0:
-        return follows[:0]
+        return rows(EVENT, 0)
     gone = follows[rng.random(len(follows)) < rng.uniform(0.3, 1.0)].copy()
     gone["ts"] += int(rng.uniform(0.1, 0.5) * order.duration_ms) + MINUTE_MS
     gone["verb"] = Verb.UNFOLLOW
     gone["surface"] = int(Surface.PROFILE)
-    return gone
+    return np.asarray(gone)
 
 
 def _scheduler(plan: Plan, rng: np.random.Generator) -> None:

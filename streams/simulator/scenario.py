@@ -12,8 +12,12 @@ from streams.simulator.habits import FAMILIES, Family, Habits
 
 Kind = Literal["follower_spike", "like_boost", "keyword_ranking", "keyword_trend", "automation", "lockstep"]
 ProgramShape = Literal["fixed", "jittered", "session"]
-Shape = Literal["burst", "drip", "mixed", "aged", "follow_unfollow", "pool", "fixed", "jittered", "session", "full", "partial"]
-BenignFamily = Literal["viral", "viral_external", "celebrity", "giveaway", "fan_club", "promotion", "news", "influx", "scheduler"]
+Shape = Literal[
+    "burst", "drip", "mixed", "aged", "follow_unfollow", "pool", "fixed", "jittered", "session", "full", "partial"
+]
+BenignFamily = Literal[
+    "viral", "viral_external", "celebrity", "giveaway", "fan_club", "promotion", "news", "influx", "scheduler"
+]
 OptionalFields = Literal["all", "none", "some"]
 
 KINDS: Final[tuple[Kind, ...]] = ("follower_spike", "like_boost", "keyword_ranking", "keyword_trend")

@@ -78,9 +78,7 @@ def _targets(namer: Namer, done: Rows) -> tuple[list[str], list[dict[str, object
     """Name what was hit, each of which a flag about bought likes or followers is right about too."""
     liked = [namer.note[note].decode() for note in np.unique(done["note"][done["verb"] == Verb.LIKE]).tolist()]
     followed = np.unique(done["account"][done["verb"] == Verb.FOLLOW]).tolist()
-    also: list[dict[str, object]] = [
-        {"kind": "like_boost", "subject": {"type": "note", "id": name}} for name in liked
-    ]
+    also: list[dict[str, object]] = [{"kind": "like_boost", "subject": {"type": "note", "id": name}} for name in liked]
     names = [namer.account[account].decode() for account in followed]
     also += [{"kind": "follower_spike", "subject": {"type": "account", "id": name}} for name in names]
     return [*liked, *names], also
