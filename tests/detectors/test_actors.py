@@ -209,7 +209,7 @@ def test_memory_stays_bounded_under_very_many_actors() -> None:
         assert stage.tracked <= actors_max
         most = max(most, stage.tracked)
     assert most == actors_max
-    assert stage.evicted == {"actors": n - stage.tracked, "event_ids": 0}
+    assert stage.evicted == {"actors": n - stage.tracked, "rhythms": 0, "event_ids": 0}
     again = stage.apply(batch(Topic.FOLLOWS, [START_MS + n] * 2, actor=[actor[-1], actor[0]], event=[1, 2]))
     assert [bool(traits & 2) for traits in again.actions.traits.tolist()] == [False, True]  # Trait.FIRST_SEEN
 
