@@ -90,6 +90,9 @@ class DeadLetterWriter:
                 (some, await self._producer.submit_batch(batch, self._topic, partition))
                 for some, batch in self._batches(letters)
             ]
+            for _, sent in waiting:
+                # Where one fails the others' failures say nothing more, and are not to be logged as never looked at.
+                sent.add_done_callback(lambda done: done.cancelled() or done.exception())
             for some, sent in waiting:
                 try:
                     await sent
