@@ -50,7 +50,9 @@ def run_nab(console: Console, path: Path) -> None:
     """Score the volume baseline by NAB's rules."""
     series = nab.read_series(path.parent)
     tweets = [one for one in series if one.name.startswith(nab.TWEETS)]
-    table = _table("Numenta Anomaly Benchmark: standard / low FP / low FN", "detector", "all 58", "realTweets")
+    table = _table(
+        "Numenta Anomaly Benchmark: standard / low FP / low FN", "detector", "all 58", "realTweets", "own threshold"
+    )
     for name, detector in level.DETECTORS.items():
         scores = {one.name: detector(one) for one in series}
         found = [nab.score(series, scores, profile) for profile in nab.PROFILES]
@@ -58,9 +60,11 @@ def run_nab(console: Console, path: Path) -> None:
             nab.score_at(tweets, scores, profile, threshold)
             for profile, (threshold, _) in zip(nab.PROFILES, found, strict=True)
         ]
-        table.add_row(f"boostwatch: {name}", _three([value for _, value in found]), _three(of_tweets), style="bold")
-    for name, (everything, only_tweets) in nab.PUBLISHED.items():
-        table.add_row(name, everything, only_tweets)
+        own = [nab.score(tweets, scores, profile)[1] for profile in nab.PROFILES]
+        everything = [value for _, value in found]
+        table.add_row(f"boostwatch: {name}", _three(everything), _three(of_tweets), _three(own), style="bold")
+    for name, published in nab.PUBLISHED.items():
+        table.add_row(name, *published)
     console.print(table)
     console.print(level.TUNED)
 
@@ -96,7 +100,7 @@ def run_cascades(console: Console, path: Path) -> None:
             share_text(figures.high), kinds, f"{figures.found} of {figures.planted}" if figures.planted else "",
         )  # fmt: skip
     console.print(table)
-    console.print(f"Beside it: {cascades.FLOOR}.")
+    console.print(f"Beside it: {cascades.FLOOR}. {cascades.CAVEAT}")
 
 
 def run_wikipedia(console: Console, path: Path) -> None:

@@ -27,6 +27,12 @@ if TYPE_CHECKING:
     from schemas.flags import Flag
     from streams.settings import Settings
 
+CAVEAT = (
+    "Nine actors in ten are seen once here, so strangers are usual: where planted bursts of strangers are not found "
+    "either, few flags prove blindness on such traffic rather than judgement."
+)
+"""To be told with the figures."""
+
 SHIFTED_DAYS = 7
 """Posts of five years moved into one week: traffic with real bursts in it, and a population to compare with."""
 
