@@ -52,12 +52,12 @@ def traffic(bootstrap: str, topic: str, make: Callable[[int], dict[str, Any]]) -
 def test_a_broker_that_does_not_answer_is_paged_for_and_its_return_is_all_it_takes(
     own_broker: KafkaBroker, tmp_path: Path
 ) -> None:
-    names, ill = TopicNames(), ("BoostwatchProduceFailing", "BoostwatchNoProgress", "BoostwatchCheckpointOld")
+    names, ill = TopicNames(), ("BoostwatchProduceFailing", "BoostwatchCheckpointOld")
     with clients.admin(own_broker.bootstrap) as admin:
         topics.create(admin, topics.plan(names, 4))
-    changes = NO_DRIFT | {"produce_wait_s": "4", "no_progress_s": "6", "checkpoint_age_s": "8"}
+    changes = NO_DRIFT | {"produce_wait_s": "4", "checkpoint_age_s": "8"}
     with (
-        WorkerProcess(own_broker.bootstrap, names, tmp_path / "log", "counting", checkpoint_ms=1_000) as worker,
+        WorkerProcess(own_broker.bootstrap, names, tmp_path / "log", "counting", session_timeout_ms=120_000) as worker,
         Prometheus(tmp_path, worker.port, 60, changes) as prometheus,
     ):
         worker.wait_until_ready()
@@ -116,3 +116,33 @@ def test_a_worker_that_ends_again_and_again_is_paged_for(kafka: str, kafka_topic
             prometheus.until_firing("BoostwatchRestarting")
             worker.wait_until_ready()
             prometheus.until(lambda: "BoostwatchRestarting" not in prometheus.firing(), "it runs on", within_s=400)
+
+
+def test_a_wave_of_late_flags_is_paged_for_and_so_is_the_silence_after_it(
+    kafka: str, kafka_topics: MakeTopics, tmp_path: Path
+) -> None:
+    names = kafka_topics()
+    one_in, late_ms = 400, 0  # every so many actions a note that is new, and so a flag
+
+    def make(number: int) -> dict[str, Any]:
+        note = f"n{one_in}.{number // one_in}" if one_in else "the same"
+        return like(number, now_ms() - late_ms, note_id=note)
+
+    wave = ("BoostwatchFlagRateHigh", "BoostwatchDetectionSlowly")
+    with (
+        WorkerProcess(kafka, names, tmp_path / "log", "counting") as worker,
+        Prometheus(tmp_path, worker.port, 600, NO_DRIFT) as prometheus,
+        traffic(kafka, names.likes, make),
+    ):
+        worker.wait_until_ready()
+        usual = 'boostwatch:flags_opened:increase1h{kind="follower_spike"} offset 20s > 0'
+        prometheus.until(lambda: bool(prometheus.query(usual)), "there is what is usual")
+        prometheus.until_silent(*wave, "BoostwatchFlagRateLow")
+        one_in, late_ms = 10, 60_000
+        prometheus.until_firing(*wave)
+        one_in, late_ms = 400, 0
+        prometheus.until_silent(*wave)
+        one_in = 0
+        prometheus.until(lambda: "BoostwatchFlagRateLow" in prometheus.firing(), "silence is noticed", within_s=400)
+        one_in = 20
+        prometheus.until_silent("BoostwatchFlagRateLow")
