@@ -1,0 +1,281 @@
+"""Lockstep: groups of accounts that act together. What is made of links between accounts, and what is said of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Final
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+
+from detectors.evidence import number
+from detectors.groups import HEARING, THROUGH, Columns, make_actors, make_pairs, make_way, pair_of, take_meetings
+from detectors.kept_state import KeptState, Part, read_part, write_part
+from detectors.meetings import OTHERS, WITHIN_MS
+from detectors.settings import DAY_MS, HOUR_MS, MINUTE_MS
+from detectors.state import SnapshotMismatchError
+from schemas.flags import Detector, Evidence, Flag, Kind, Mode, Severity, Status, Subject, SubjectType, Window, flag_id
+from schemas.hashing import hash_id
+
+if TYPE_CHECKING:
+    from detectors.meetings import Meetings
+
+VERSION: Final = "1"
+KEPT_VERSION: Final = 1
+NEVER_MS: Final = 2**62
+
+MEMBERS_MIN: Final = 4
+"""Accounts all linked to each other that make a group."""
+
+JOIN_LINKS: Final = 2
+"""Links to members with which another account joins."""
+
+NEIGHBOURS_MAX, ACCOUNTS_MAX, GROUPS_MAX, TARGETS_MAX = 64, 50_000, 1_000, 1_000
+"""Links kept of an account, accounts with links, groups open at once, targets kept of a group: bounds."""
+
+QUIET_MS: Final = DAY_MS
+"""A group that has not met for so long is closed."""
+
+GROWTH: Final = 1.5
+UPDATE_GAP_MS: Final = MINUTE_MS
+START_STEP_MS: Final = 5 * MINUTE_MS
+SAMPLE: Final = 20
+
+Key = Annotated[int, Meta(ge=1)]
+
+
+class Group(msgspec.Struct):
+    """An open group: its accounts, the targets on which at least two of them met, and how often."""
+
+    id: str
+    start_ms: int
+    last_ms: int
+    update_after_ms: int
+    members: list[int]
+    targets: dict[str, int]  # by the target's hash in hex
+    acts: int = 0
+    told: int = 0
+    flag: Flag | None = None
+
+
+class Kept(msgspec.Struct):
+    """What is kept besides the tables."""
+
+    links: list[tuple[Key, list[Key]]]
+    names: list[tuple[Key, str]]
+    groups: list[Group]
+
+
+class GroupStage(KeptState):
+    """Finds the groups among the meetings of all partitions. Flags do not depend on how meetings were cut.
+
+    Args:
+        mode: live or shadow.
+        pairs_max: most pairs of accounts remembered.
+
+    """
+
+    def __init__(self, mode: Mode = Mode.LIVE, pairs_max: int = 400_000) -> None:
+        self._mode = mode
+        self._pairs, self._actors = make_pairs(pairs_max), make_actors()
+        self._links: dict[int, list[int]] = {}
+        self._names: dict[int, str] = {}
+        self._groups: dict[str, Group] = {}
+        self._of: dict[int, Group] = {}
+        self._due_ms = NEVER_MS
+        self._config = f"{hash_id(f'{MEMBERS_MIN}/{JOIN_LINKS}/{QUIET_MS}'):016x}"
+        self.crowded = 0
+        super().__init__({"pairs": self._pairs, "meeting": self._actors}, {"groups": Part(self._write, self._read)})
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    def apply(self, meetings: Meetings) -> list[Flag]:
+        """Take meetings in their order; return the flags that they bring."""
+        columns = Columns(*(np.ascontiguousarray(getattr(meetings, name)) for name in Columns._fields))
+        linked = np.zeros(OTHERS, np.uint64)
+        flags: list[Flag] = []
+        at = 0
+        while at < len(meetings):
+            at, why = take_meetings(self._pairs.view(), self._actors.view(), columns, at, self._due_ms, linked)
+            if why == HEARING:
+                flags += self._hear(meetings, at - 1, linked[linked > 0].tolist())
+            elif why != THROUGH:
+                make_way(self._pairs, OTHERS)
+                make_way(self._actors, 1)
+        return flags
+
+    def _hear(self, meetings: Meetings, at: int, linked: list[int]) -> list[Flag]:
+        actor, now_ms = int(meetings.actor[at]), int(meetings.ts[at])
+        self._take_name(actor, meetings)
+        flags = self._close(now_ms)
+        for other in linked:
+            self._link(actor, other)
+            flags += self._grow(actor, other, now_ms)
+        group = self._of.get(actor)
+        if group is not None and any(self._of.get(other) is group for other in meetings.others[at].tolist() if other):
+            flags += self._met(group, int(meetings.target[at]), meetings, now_ms)
+        return flags
+
+    def _take_name(self, actor: int, meetings: Meetings) -> None:
+        if actor not in self._names and (name := meetings.names.find(actor)) is not None:
+            self._names[actor] = name
+            if len(self._names) > 2 * ACCOUNTS_MAX:
+                del self._names[next(iter(self._names))]
+
+    def _name(self, account: int) -> str:
+        return self._names.get(account) or f"#{account:016x}"
+
+    def _link(self, one: int, other: int) -> None:
+        for left, right in ((one, other), (other, one)):
+            neighbours = self._links.setdefault(left, [])
+            if right not in neighbours and len(neighbours) < NEIGHBOURS_MAX:
+                neighbours.append(right)
+        while len(self._links) > ACCOUNTS_MAX:
+            del self._links[next(iter(self._links))]
+
+    def _grow(self, one: int, other: int, now_ms: int) -> list[Flag]:
+        """Let a linked account join the other's group, or make a group where four are all linked."""
+        for newcomer, member in ((one, other), (other, one)):
+            group = self._of.get(member)
+            if group is not None and newcomer not in self._of:
+                known = sum(1 for each in self._links.get(newcomer, ()) if self._of.get(each) is group)
+                if known >= JOIN_LINKS:
+                    self._admit(group, newcomer)
+        if one in self._of or other in self._of:
+            return []
+        free = [each for each in self._links[one] if each in self._links[other] and each not in self._of]
+        for third in free:
+            fourth = next((each for each in free if each in self._links.get(third, ())), None)
+            if fourth is not None:
+                return self._open(sorted((one, other, third, fourth)), now_ms)
+        return []
+
+    def _admit(self, group: Group, account: int) -> None:
+        group.members.append(account)
+        self._of[account] = group
+        row = self._actors.find(account)
+        if row >= 0:
+            self._actors.view().rows[row]["grouped"] = 1
+            self._actors.view().dirty[row] = 1
+
+    def _open(self, founders: list[int], now_ms: int) -> list[Flag]:
+        if len(self._groups) >= GROUPS_MAX:
+            self.crowded += 1
+            return []
+        rows = self._pairs.view().rows
+        mine = [row for row in (self._pair_row(a, b) for a in founders for b in founders if a < b) if row >= 0]
+        start_ms = min((int(rows[row]["first_ms"]) for row in mine), default=now_ms)
+        met = max((int(rows[row]["met"]) for row in mine), default=1)
+        group = Group(
+            id="g" + f"{hash_id(','.join(f'{each:016x}' for each in founders)):016x}",
+            start_ms=max(start_ms - start_ms % START_STEP_MS, 0),
+            last_ms=now_ms,
+            update_after_ms=now_ms + UPDATE_GAP_MS,
+            members=[],
+            targets={},
+            acts=met * len(founders),
+        )
+        self._groups[group.id] = group
+        for account in founders:
+            self._admit(group, account)
+        for account in dict.fromkeys(each for founder in founders for each in self._links.get(founder, ())):
+            if (
+                account not in self._of
+                and sum(1 for each in self._links.get(account, ()) if self._of.get(each) is group) >= JOIN_LINKS
+            ):
+                self._admit(group, account)
+        self._due_ms = min(self._due_ms, now_ms + QUIET_MS)
+        return [self._publish(group, Status.OPENED, now_ms)]
+
+    def _pair_row(self, one: int, other: int) -> int:
+        return self._pairs.find(int(pair_of(np.uint64(one), np.uint64(other))))
+
+    def _met(self, group: Group, target: int, meetings: Meetings, now_ms: int) -> list[Flag]:
+        group.acts += 1
+        group.last_ms = max(now_ms, group.last_ms)
+        key = f"{target:016x}"
+        if key in group.targets or len(group.targets) < TARGETS_MAX:
+            group.targets[key] = group.targets.get(key, 0) + 1
+        if target not in self._names and (name := meetings.names.find(target)) is not None:
+            self._names[target] = name
+        if group.acts < GROWTH * group.told or now_ms < group.update_after_ms:
+            return []
+        group.update_after_ms = now_ms + UPDATE_GAP_MS
+        return [self._publish(group, Status.UPDATED, now_ms)]
+
+    def _close(self, now_ms: int) -> list[Flag]:
+        """Close the groups that have not met for long."""
+        if now_ms < self._due_ms:
+            return []
+        flags = []
+        over = sorted((one.last_ms, one.id) for one in self._groups.values() if one.last_ms + QUIET_MS <= now_ms)
+        for last_ms, name in over:
+            group = self._groups.pop(name)
+            flags.append(self._publish(group, Status.CLOSED, last_ms + QUIET_MS))
+            for account in group.members:
+                del self._of[account]
+                row = self._actors.find(account)
+                if row >= 0:
+                    self._actors.view().rows[row]["grouped"] = 0
+                    self._actors.view().dirty[row] = 1
+        self._reschedule()
+        return flags
+
+    def _reschedule(self) -> None:
+        self._due_ms = min((one.last_ms + QUIET_MS for one in self._groups.values()), default=NEVER_MS)
+
+    def _publish(self, group: Group, status: Status, now_ms: int) -> Flag:
+        group.told = max(group.acts, 1)
+        members = [self._name(each) for each in group.members]
+        often = sorted(group.targets, key=lambda each: (-group.targets[each], each))
+        targets = [self._name(int(each, 16)) for each in often[:SAMPLE]]
+        hours = max((group.last_ms - group.start_ms) / HOUR_MS, 1 / 12)
+        links = sum(1 for each in group.members for one in self._links.get(each, ()) if self._of.get(one) is group) // 2
+        possible = len(members) * (len(members) - 1) // 2
+        evidence = Evidence(
+            observed=group.acts,
+            expected=0.0,
+            actors=len(members),
+            reasons=[
+                f"{len(members)} accounts met within {WITHIN_MS // MINUTE_MS} minutes again and again, for many owners",
+                f"{links} of their {possible} pairs met far more often than two accounts as busy do by chance",
+                f"{number(group.acts)} meetings on {number(max(len(group.targets), 1))} targets in {number(hours)} h",
+            ],
+            sample_actors=members[:SAMPLE],
+            members=members[:SAMPLE],
+            members_total=len(members),
+            targets=targets,
+            targets_total=len(group.targets),
+            numbers={"links": float(links), "linked_share": round(links / max(possible, 1), 3)},
+        )
+        flag = Flag(
+            flag_id=flag_id(Kind.LOCKSTEP, group.id, group.start_ms),
+            kind=Kind.LOCKSTEP,
+            status=status,
+            mode=self._mode,
+            subject=Subject(type=SubjectType.GROUP, id=group.id),
+            window=Window(start=group.start_ms, end=max(group.last_ms, group.start_ms) + 1),
+            detected_at=now_ms,
+            score=round(min(0.8 + 0.02 * (len(members) - MEMBERS_MIN), 1.0), 4),
+            severity=Severity.HIGH if len(members) >= 20 else Severity.MEDIUM if len(members) >= 8 else Severity.LOW,
+            evidence=evidence,
+            detector=Detector(name=Kind.LOCKSTEP.value, version=VERSION, config=self._config),
+        )
+        group.flag = flag
+        return flag
+
+    def _write(self) -> bytes:
+        kept = Kept(list(self._links.items()), list(self._names.items()), list(self._groups.values()))
+        return write_part(kept, KEPT_VERSION)
+
+    def _read(self, data: bytes) -> None:
+        kept = read_part(data, Kept, KEPT_VERSION)
+        keys = [key for key, others in kept.links for key in (key, *others)]
+        keys += [key for group in kept.groups for key in group.members] + [key for key, _ in kept.names]
+        if any(not 0 < key < 2**64 for key in keys):
+            raise SnapshotMismatchError("a hash in it does not fit 64 bits: start without it")
+        self._links, self._names = dict(kept.links), dict(kept.names)
+        self._groups = {group.id: group for group in kept.groups}
+        self._of = {key: group for group in kept.groups for key in group.members}
+        self._reschedule()
