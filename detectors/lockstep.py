@@ -92,14 +92,19 @@ class GroupStage(KeptState):
 
     def apply(self, meetings: Meetings) -> list[Flag]:
         """Take meetings in their order; return the flags that they bring."""
+        return [flag for _, flag in self.decide(meetings)]
+
+    def decide(self, meetings: Meetings) -> list[tuple[int, Flag]]:
+        """Do as `apply`; return with each flag the action that tipped it (`Meetings.rows`)."""
         columns = Columns(*(np.ascontiguousarray(getattr(meetings, name)) for name in Columns._fields))
         linked = np.zeros(OTHERS, np.uint64)
-        flags: list[Flag] = []
+        flags: list[tuple[int, Flag]] = []
         at = 0
         while at < len(meetings):
             at, why = take_meetings(self._pairs.view(), self._actors.view(), columns, at, self._due_ms, linked)
             if why == HEARING:
-                flags += self._hear(meetings, at - 1, linked[linked > 0].tolist())
+                heard = self._hear(meetings, at - 1, linked[linked > 0].tolist())
+                flags += [(int(meetings.rows[at - 1]), flag) for flag in heard]
             elif why != THROUGH:
                 make_way(self._pairs, OTHERS)
                 make_way(self._actors, 1)

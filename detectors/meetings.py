@@ -60,6 +60,7 @@ class Meetings:
         others: those that were there within `WITHIN_MS` before, shape (m, OTHERS), 0 where fewer.
         crowd: how many came lately, about.
         actions: actions of the partition so far.
+        rows: the action that made each, as its place among those taken.
         names: of this batch's ids.
 
     """
@@ -71,6 +72,7 @@ class Meetings:
     others: NDArray[np.uint64]
     crowd: NDArray[np.float32]
     actions: NDArray[np.int64]
+    rows: NDArray[np.int64]
     names: Names
 
     def __len__(self) -> int:
@@ -123,7 +125,7 @@ class MeetingStage(KeptState):
         owner = np.where(actions.verb[rows] == Verb.FOLLOW, actions.subject[rows], actions.owner[rows])
         return Meetings(
             actions.ts[rows], actions.subject[rows], owner, actions.actor[rows], found.others[:made],
-            found.crowd[:made], found.actions[:made], actions.names,
+            found.crowd[:made], found.actions[:made], rows, actions.names,
         )  # fmt: skip
 
     @property

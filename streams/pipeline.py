@@ -10,7 +10,9 @@ import numpy as np
 
 from detectors.actors import ActorStage
 from detectors.calibration import Thresholds, read_thresholds
+from detectors.lockstep import GroupStage
 from detectors.marks import MarkModel
+from detectors.meetings import MeetingStage
 from detectors.rhythm_model import RhythmModel, read_rhythm_model
 from detectors.settings import SUBJECT_KINDS, ActorSettings, DetectorSettings
 from detectors.subjects import SubjectStage
@@ -67,6 +69,11 @@ def build_subject_stage(settings: Settings, thresholds: Thresholds | None = None
     return SubjectStage(
         DetectorSettings(subjects_max=settings.subjects_max, modes=modes), thresholds or shipped_thresholds()
     )
+
+
+def build_group_stages(settings: Settings) -> tuple[MeetingStage, GroupStage]:
+    """Build the search for groups: who meets at the targets of one partition, and who keeps meeting."""
+    return MeetingStage(), GroupStage(Mode(settings.mode_lockstep))
 
 
 def warm_up(settings: Settings) -> None:

@@ -23,13 +23,14 @@ from detectors.actors import Outcome
 from schemas.columns import Topic
 from schemas.flags import Flag, encode_flag
 from streams.errors import RecordedTrafficError
-from streams.pipeline import build_actor_stage, build_subject_stage, warm_up
+from streams.pipeline import build_actor_stage, build_group_stages, build_subject_stage, warm_up
 from streams.recorded import STEMS, Recording
 from streams.replay_report import Progress, print_summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from detectors.actions import Actions
     from detectors.actors import ActorStage, Marked
     from detectors.subjects import SubjectStage
     from streams.settings import Settings
@@ -70,9 +71,10 @@ def replay(
     `emitted_at` of the flags is 0. The stages are those of the settings, or others that are new.
     """
     actors, subjects = stages or (build_actor_stage(settings), build_subject_stage(settings))
+    groups = _Groups(settings)
     for events in recording.batches(batch_events):
         marked = actors.apply(events)
-        flags = _decided(marked, subjects, STEMS[events.topic])
+        flags = _decided(marked, subjects, groups, STEMS[events.topic])
         totals.add(events.topic, marked.outcome, flags)
         if totals.first_ms is None:
             totals.first_ms = int(events.arrival[0])
@@ -80,13 +82,27 @@ def replay(
         yield flags
 
 
-def _decided(marked: Marked, subjects: SubjectStage, source: str) -> list[Flag]:
-    """Return the flags of both stages in the order of the events that tipped them, however batches were cut."""
-    if not marked.flags:
+class _Groups:
+    """The search for groups, over the actions of the whole recording."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._meetings, self._groups = build_group_stages(settings)
+
+    def apply(self, actions: Actions) -> list[tuple[int, Flag]]:
+        """Take actions; return the flags that they bring, each with the place of the action that tipped it."""
+        return self._groups.decide(self._meetings.apply(actions))
+
+
+def _decided(marked: Marked, subjects: SubjectStage, groups: _Groups, source: str) -> list[Flag]:
+    """Return the flags of all stages in the order of the events that tipped them, however batches were cut."""
+    early = list(zip(np.searchsorted(marked.rows, marked.flags_at).tolist(), marked.flags, strict=True))
+    late = [(place + 1, flag) for place, flag in groups.apply(marked.actions)]
+    told = sorted([(at, 1, flag) for at, flag in early] + [(at, 0, flag) for at, flag in late], key=lambda one: one[:2])
+    if not told:
         return subjects.apply(marked.actions, source)
     flags: list[Flag] = []
     done = 0
-    for flag, until in zip(marked.flags, np.searchsorted(marked.rows, marked.flags_at).tolist(), strict=True):
+    for until, _, flag in told:
         flags += subjects.apply(marked.actions.take(np.arange(done, until)), source)
         flags.append(flag)
         done = until

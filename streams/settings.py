@@ -144,6 +144,7 @@ class Settings(BaseSettings):
     mode_keyword_ranking: Mode = Field(default="live", description="live, or shadow while on trial")
     mode_keyword_trend: Mode = Field(default="live", description="live, or shadow while on trial")
     mode_automation: Mode = Field(default="live", description="live, or shadow while on trial")
+    mode_lockstep: Mode = Field(default="live", description="live, or shadow while on trial; in replay so far")
 
     @classmethod
     def settings_customise_sources(
