@@ -158,20 +158,23 @@ def meet(
         target["crowd"] = target["crowd"] * 2.0 ** (-abs(ts - target["crowd_ms"]) / WITHIN_MS) + 1.0
         target["crowd_ms"] = max(ts, target["crowd_ms"])
         there, known = 0, False
+        actors, times = target["actors"], target["times"]
         for each in range(OTHERS):
-            if target["actors"][each] == actor:
+            if actors[each] == np.uint64(0):
+                break
+            if actors[each] == actor:
                 known = True
                 # Who comes twice is there until the second time.
-                target["times"][each] = max(ts, target["times"][each])
-            elif target["actors"][each] != np.uint64(0) and abs(ts - target["times"][each]) <= WITHIN_MS:
-                found.others[made, there] = target["actors"][each]
+                times[each] = max(ts, times[each])
+            elif abs(ts - times[each]) <= WITHIN_MS:
+                found.others[made, there] = actors[each]
                 there += 1
         if not known:
             each = int(target["next"]) % OTHERS
-            target["actors"][each], target["times"][each] = actor, ts
+            actors[each], times[each] = actor, ts
             target["next"] = (each + 1) % OTHERS
         if known or there + 1 < TOGETHER or target["crowd"] > CROWD_MAX:
-            found.others[made] = 0
+            found.others[made, :there] = 0
             continue
         found.rows[made], found.crowd[made], found.actions[made] = place, target["crowd"], counted[0]
         made += 1
