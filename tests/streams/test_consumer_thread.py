@@ -22,9 +22,14 @@ def test_nothing_is_taken_once_flow_has_stopped() -> None:
             _create_fetch_waiter=lambda: arrived,
             _subscriptions=SimpleNamespace(reassignment_in_progress=False),
         )
+
+        def look(*_: object) -> bool:
+            taken.append("look")
+            return True
+
         thread = SimpleNamespace(
             consumer=consumer,
-            _take_ready=lambda *_: taken.append("look") or True,
+            _take_ready=look,
             _behind=lambda *_: False,
         )
         poll = BatchConsumerThread._take(cast("Any", thread), fetcher, set(), time.monotonic() + 30, 10)
