@@ -61,6 +61,9 @@ dashboards: ## write Grafana's dashboards from deploy/grafana/build.py
 kafka: ## a real one-node Kafka in the foreground, without Docker (needs Java 17 and Maven): ARGS="--port 9092"
 	@$(PYTHON) deploy/kafka/broker.py run $(ARGS)
 
+models: $(STAMP) ## the shipped weights and thresholds, from simulated traffic (some 15 minutes)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m streams.models $(ARGS)
+
 bench: $(STAMP) ## one worker beside a stock agent and a bare read loop, as ratios: ARGS="--quick"
 	@$(BIN)/python -m tests.bench $(ARGS)
 

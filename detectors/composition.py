@@ -37,7 +37,7 @@ SHARES: Final = (0.1, 0.3, 0.9)
 MARK_UNITS: Final = 16.0
 """Units of a mark in a nat, as in `detectors.actions.MARK_SCALE`."""
 
-NEW_EDGES: Final = (1.0, 2.0)
+NEW_EDGES: Final = (2.0, 3.0)
 """Upper edges of the bins for new actors but the last, nats above the mark that newcomers have now. What being new
 weighs depends on what else clients send, so it is taken off: what is left is what is odd about a newcomer."""
 
@@ -89,7 +89,7 @@ def bin_of(mark: int, newcomer: float) -> int:
     """Return the bin of a tagged mark, where new actors' marks are `newcomer` nats in the mean.
 
     >>> [bin_of(mark, 2.0) for mark in (-80, 60, 33, 61)]  # known at -5 nats and 3.75, new at 2.1 and 3.8
-    [3, 9, 0, 1]
+    [3, 9, 0, 0]
     """
     nats = mark / MARK_UNITS
     place = 0

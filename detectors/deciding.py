@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from detectors.company import company_factor
 from detectors.compiled import compiled
 from detectors.composition import (
     accumulate,
@@ -27,8 +28,9 @@ from detectors.windows import count, in_day, roll, start
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-NAMED, TIPPED, GREW, CLOSED = 1, 2, 4, 8
-"""What is said of a row: an actor is new in the sample; open an episode; update it; gated hours were closed."""
+NAMED, TIPPED, GREW, CLOSED, CROWDED = 1, 2, 4, 8, 16
+"""What is said of a row: an actor is new in the sample; open an episode; update it; gated hours were closed; no more
+room in `company`."""
 
 QUIET_MS, QUIET_GAPS, QUIET_MS_MAX = 0, 1, 2
 """Places in `Suspects.limits`."""
@@ -51,6 +53,7 @@ class Action(NamedTuple):
     subject: np.uint64
     actor: np.uint64
     item: np.uint64
+    owner: np.uint64
     mark: int
     traits: int
 
@@ -117,7 +120,7 @@ def need_factor(row: Any, rule: Any, passed: int) -> float:
 
 
 @compiled
-def tips(row: Any, rule: Any, pool: Any, passed: int, lane: int, ratio: float) -> bool:
+def tips(row: Any, held: Any, rule: Any, pool: Any, passed: int, lane: int, ratio: float) -> bool:
     """Return whether an action whose statistic is `ratio` of the threshold opens an episode."""
     factor = need_factor(row, rule, passed)
     if factor == 0.0 or ratio < min(factor, 1.0):
@@ -131,7 +134,8 @@ def tips(row: Any, rule: Any, pool: Any, passed: int, lane: int, ratio: float) -
         return False
     if lane == SEARCHES and row["earned"] > PUSHED_MAX * row["clicks"]:
         return False
-    return bool(mix_factor(row, rule, pool) >= rule["factor"][tier_of(in_day(row))] * factor)
+    nats = mix_factor(row, rule, pool) + company_factor(row, held)
+    return bool(nats >= rule["factor"][tier_of(in_day(row))] * factor)
 
 
 @compiled
@@ -202,7 +206,7 @@ def suspect(
     passed = gate(row, rule, pool)
     if passed:
         row["gated"] |= hour_bit(slot)
-    return code | (TIPPED if tips(row, rule, pool, passed, lane, ratio) else 0)
+    return code | (TIPPED if tips(row, held, rule, pool, passed, lane, ratio) else 0)
 
 
 @compiled

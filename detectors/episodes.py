@@ -26,6 +26,9 @@ OPEN_SHARE: Final = 2
 ACTORS_WEIGHT, ACTORS_MOST = 0.25, 1_000.0
 """How much the count of suspicious actors adds to a strength, in e-folds, and where it ends."""
 
+MIX_WEIGHT, MIX_MOST = 0.1, 20.0
+"""How much a nat of the mix's Bayes factor adds to a strength, and where it ends."""
+
 Key = tuple[int, int]
 """Lane and subject hash; of a pair its keyword's, since a keyword has one ranking episode whatever note leads."""
 
@@ -108,16 +111,18 @@ class EpisodeBook:
 
 
 def strength(spec: Spec, seen: Observation) -> float:
-    """Return what a score is the calibrated map of: the statistic over its threshold, and how many act.
+    """Return what a score is the calibrated map of."""
+    return strength_of(spec, seen.ratio, min(seen.suspicious, seen.actors), seen.mix_nats)
 
-    Monotone in both: the statistic stops at a cap, while a hundred suspicious actors say more than ten.
+
+def strength_of(spec: Spec, ratio: float, actors: float, mix_nats: float) -> float:
+    """Return how strong a case is: the statistic over its threshold, who acts, and how many.
+
+    Monotone in each: the statistic stops at a cap and the Bayes factor at what surges scatter, while a hundred
+    suspicious actors say more than ten.
     """
-    return strength_of(spec, seen.ratio, min(seen.suspicious, seen.actors))
-
-
-def strength_of(spec: Spec, ratio: float, actors: float) -> float:
-    """Return the strength of a statistic over its threshold with so many suspicious actors."""
-    return ratio + ACTORS_WEIGHT * log(min(max(actors, 1.0), ACTORS_MOST) / spec.actors_min)
+    crowd = log(min(max(actors, 1.0), ACTORS_MOST) / spec.actors_min)
+    return ratio + ACTORS_WEIGHT * crowd + MIX_WEIGHT * min(max(mix_nats, -MIX_MOST), MIX_MOST)
 
 
 def flag_of(

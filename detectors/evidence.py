@@ -51,12 +51,14 @@ class Observation:
         traits: how many of the suspicious actions show each trait, shape (10,).
         usual_traits: usual share of each trait, shape (10,).
         removed: actions taken back since suspicion arose.
-        ratio: statistic over its threshold.
+        ratio: greatest statistic over its threshold.
+        mix_nats: Bayes factor of the last marks and of company, bought over organic.
         bought_share: contamination level that explains it best.
         sample: ids of suspicious actors.
         author_id, note_id: whom it serves.
         position, clicks, earned: of a pair: place last clicked at, clicks, and clicks that its places earn.
         novelty: of the hour among gated hours, None while that is not known.
+        shared: distinct suspicious actors who lately were so elsewhere too.
 
     """
 
@@ -71,6 +73,7 @@ class Observation:
     usual_traits: NDArray[np.float32]
     removed: int
     ratio: float
+    mix_nats: float
     bought_share: float
     sample: Sequence[str]
     author_id: str | None = None
@@ -79,6 +82,7 @@ class Observation:
     clicks: float = 0.0
     earned: float = 0.0
     novelty: float | None = None
+    shared: int = 0
 
     @property
     def bought_hourly(self) -> float:
@@ -108,6 +112,7 @@ def write(spec: Spec, seen: Observation) -> Evidence:
     numbers = {
         "suspicious": float(seen.suspicious),
         "statistic_over_threshold": round(seen.ratio, 3),
+        "mix_nats": round(seen.mix_nats, 2),
         "bought_share": seen.bought_share,
         "gate_nats": round(float(seen.measured[2].max()), 2),
     }
@@ -116,6 +121,9 @@ def write(spec: Spec, seen: Observation) -> Evidence:
         *volume(spec, seen),
         *who(words.actors, seen),
     ]
+    if seen.shared > 0:
+        numbers["shared"] = float(seen.shared)
+        reasons.append(f"{seen.shared} of the suspicious {words.actors} lately acted alike on others under suspicion")
     if seen.earned > 0:
         lift = seen.clicks / seen.earned
         numbers |= {"click_lift": round(lift, 2), "position": float(seen.position)}

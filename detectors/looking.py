@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from detectors.composition import SHARES, leading_level, suspicious_share
+from detectors.company import company_factor, shared_actors
+from detectors.composition import SHARES, leading_level, mix_factor, suspicious_share
 from detectors.evidence import Observation
 from detectors.gate import WEEK_HOURS, hourly, measure
 from detectors.models import features_of
@@ -81,6 +82,7 @@ def look(
         usual_traits=pool["traits"].copy(),
         removed=int(held["removed"]),
         ratio=float(held["peak"]),
+        mix_nats=float(mix_factor(row, rule, pool) + company_factor(row, held)),
         bought_share=SHARES[int(leading_level(row))],
         sample=tuple(noted.actors),
         author_id=noted.owner if lane in {LIKES, CLICKS} else None,
@@ -88,5 +90,6 @@ def look(
         position=int(row["place"]),
         clicks=float(row["clicks"]),
         earned=float(row["earned"]) if lane == CLICKS else 0.0,
+        shared=shared_actors(row, held) if company_factor(row, held) > 0.0 else 0,
         novelty=models.novelty.score(novelty_features(row, rule, pool)),
     )

@@ -11,7 +11,7 @@ import numpy as np
 from river.base import AnomalyDetector
 
 from detectors.calibration import KindThresholds, untrained
-from detectors.composition import MARK_UNITS
+from detectors.composition import MARK_UNITS, mix_factor
 from detectors.deciding import need_factor, threshold_of
 from detectors.episodes import strength_of
 from detectors.gate import gate
@@ -123,7 +123,8 @@ class OnlineDetector(AnomalyDetector):
         numbers = self.thresholds or untrained()
         ratio = float(row["stat"].max()) / float(threshold_of(row, rule))
         actors = float(distinct(popcount(row["seen_suspicious"]), SMALL_BITS))
-        score = numbers.score_of(strength_of(self.spec, ratio, actors))
+        mix_nats = float(mix_factor(row, rule, tables.state.pools[lane])) if row["run"] else 0.0
+        score = numbers.score_of(strength_of(self.spec, ratio, actors, mix_nats))
         passed = need_factor(row, rule, int(gate(row, rule, tables.state.pools[lane]))) > 0.0
         earned = lane != CLICKS or row["clicks"] >= rule["lift_min"] * row["earned"]
         return min(max(score if passed and earned else 0.5 * score, 0.0), 1.0)
@@ -148,6 +149,7 @@ class OnlineDetector(AnomalyDetector):
             np.array([hash_id(x["subject"])], np.uint64),
             np.array([hash_id(x["actor"])], np.uint64),
             np.array([hash_id(x["note"]) if x.get("note") else ABSENT], np.uint64),
+            np.array([ABSENT], np.uint64),
             np.array([x.get("position") or 0], np.uint16),
             np.array([min(max(units, -127), 127)], np.int8),
             np.array([0], np.uint16),

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from detectors.company import keep_company
 from detectors.compiled import compiled
-from detectors.deciding import CLOSED, NAMED, Action, advance_row, matters, suspect, weigh
-from detectors.hash_index import View, find, find_or_insert, mix, touch
+from detectors.deciding import CLOSED, CROWDED, NAMED, Action, advance_row, matters, suspect, weigh
+from detectors.hash_index import FREE, View, find, find_or_insert, mix, touch
 from detectors.sketches import popcount
 from detectors.subject_rows import CLICKS, FOLLOWS, LIKES, SEARCHES, SLOT_MS
 from detectors.suspects import Suspects, give_back, take_place
@@ -48,6 +49,7 @@ class Columns(NamedTuple):
     subject: NDArray[np.uint64]
     actor: NDArray[np.uint64]
     item: NDArray[np.uint64]
+    owner: NDArray[np.uint64]
     position: NDArray[np.uint16]
     mark: NDArray[np.int8]
     traits: NDArray[np.uint16]
@@ -61,6 +63,7 @@ class State(NamedTuple):
     searches: View
     clicks: View
     suspects: Suspects
+    company: View
     rules: NDArray[Any]  # (LANES,) of RULE
     pools: NDArray[Any]  # (LANES,) of POOL
     out: NDArray[np.int64]  # (OUT_SIZE,)
@@ -88,6 +91,10 @@ def follow(state: State, lane: int, place: int, action: Action, gated: int, grea
         if row["suspect"] < 0 and greatest >= rule["warm"] and enter(state, row, lane, place, action):
             code |= NAMED
         if row["suspect"] >= 0:
+            if lane != SEARCHES and action.mark >= rule["suspicious"] * 16 and nats > 0.0:
+                held = state.suspects.places[int(row["suspect"])]
+                keep_company(state.company, state.suspects, row, held, action.actor, action.owner, action.ts)
+                code |= CROWDED if state.company.counters[FREE] == 0 else 0
             code |= suspect(state.suspects, row, rule, state.pools[lane], action, lane, greatest, nats)
     if code:
         tell(state.out, code, lane, place, gated)
@@ -144,6 +151,7 @@ def action_at(columns: Columns, index: int) -> Action:
         columns.subject[index],
         columns.actor[index],
         columns.item[index],
+        columns.owner[index] if columns.owner[index] != np.uint64(0) else columns.subject[index],
         int(columns.mark[index]),
         int(columns.traits[index]),
     )

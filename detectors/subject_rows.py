@@ -180,6 +180,7 @@ SUSPECT = np.dtype(
         ("gap_ms", np.float64),  # usual gap between suspicious actions
         ("peak", np.float32),  # greatest statistic over its threshold
         ("traits", np.uint32, TRAITS),  # among suspicious actions
+        ("shared", np.uint64),  # bitmap of suspicious actors who were also on other suspects
         ("registers", np.uint8, 256),  # HyperLogLog of actors
         ("sample", np.uint64, 20),  # some of the suspicious actors
     ],

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from detectors import follower_spike, keyword_ranking, keyword_trend, like_boost
+from detectors.hash_index import FREE
 from detectors.kept_state import KeptState, Part
 from detectors.lifecycle import Lifecycle
 from detectors.models import LaneModels
@@ -84,7 +85,8 @@ class SubjectStage(KeptState):
         self._due_ms = 0
         lanes = dict(enumerate(self._learned))
         self._life = Lifecycle(settings, SPECS, lanes, self.models, config_hash(settings, thresholds))
-        super().__init__(dict(zip(LANE_NAMES, self._tables.arenas, strict=True)), self._parts())
+        arenas = dict(zip(LANE_NAMES, self._tables.arenas, strict=True)) | {"company": self._tables.company}
+        super().__init__(arenas, self._parts())
 
     def apply(self, actions: Actions, source: str) -> list[Flag]:
         """Apply actions of one source, in their order. Return the flags that they bring, in order of decision."""
@@ -128,6 +130,8 @@ class SubjectStage(KeptState):
         flags: list[Flag] = []
         for at in range(FIRST_CODE, FIRST_CODE + int(state.out[TOLD]) * SAID, SAID):
             flags += self._life.hear(state, actions, index, state.out[at : at + SAID].tolist())
+        if state.company.counters[FREE] == 0:
+            self._tables.make_room(LANES)
         if flags:
             self._due_ms = self._next_due()
         return flags

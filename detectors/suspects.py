@@ -85,6 +85,7 @@ def empty(pool: Suspects, place: int) -> None:
     held["removed"] = 0
     held["gap_ms"] = 0.0
     held["peak"] = 0.0
+    held["shared"] = 0
     held["traits"][:] = 0
     held["registers"][:] = 0
     held["sample"][:] = 0

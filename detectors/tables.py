@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from detectors.arena import Arena
+from detectors.company import COMPANY_FIELDS, COMPANY_ROWS, COMPANY_VERSION
 from detectors.pools import make_pools
 from detectors.subject_kernel import OUT_SIZE, Columns, State
 from detectors.subject_rows import LANES, ROW_FIELDS, ROW_VERSION, RULE
@@ -26,6 +27,7 @@ class Tables:
 
     def __init__(self, settings: DetectorSettings, specs: Sequence[Spec], learned: Sequence[KindThresholds]) -> None:
         self.arenas = [Arena(ROW_FIELDS, settings.subjects_max, ROW_VERSION) for _ in range(LANES)]
+        self.company = Arena(COMPANY_FIELDS, COMPANY_ROWS, COMPANY_VERSION)
         rules = np.zeros(LANES, RULE)
         for lane, (spec, numbers) in enumerate(zip(specs, learned, strict=True)):
             rules[lane] = spec.rule(numbers)
@@ -36,28 +38,32 @@ class Tables:
             searches,
             clicks,
             make_suspects(settings.suspects_max, settings.quiet_ms, settings.quiet_gaps, settings.quiet_ms_max),
+            self.company.view(),
             rules,
             make_pools(specs, learned),
             np.zeros(OUT_SIZE, np.int64),
         )
 
     def make_room(self, lane: int) -> int:
-        """Make room for a row of a lane. Return how many others made way for it."""
-        evicted = self.arenas[lane].make_room()
+        """Make room for a row of a lane, or of `company` for LANES. Return how many others made way for it."""
+        evicted = (self.company if lane == LANES else self.arenas[lane]).make_room()
         self.refresh()
         return evicted
 
     def refresh(self) -> None:
         """Take the arenas' arrays anew."""
         follows, likes, searches, clicks = (arena.view() for arena in self.arenas)
-        self.state = self.state._replace(follows=follows, likes=likes, searches=searches, clicks=clicks)
+        self.state = self.state._replace(
+            follows=follows, likes=likes, searches=searches, clicks=clicks, company=self.company.view()
+        )
 
     @property
     def bytes_resident(self) -> int:
         """Bytes of all arrays."""
         state = self.state
         shared = (*state.suspects, state.rules, state.pools)
-        return sum(arena.bytes_resident for arena in self.arenas) + sum(array.nbytes for array in shared)
+        arenas = (*self.arenas, self.company)
+        return sum(arena.bytes_resident for arena in arenas) + sum(array.nbytes for array in shared)
 
 
 def columns_of(actions: Actions) -> Columns:
@@ -69,6 +75,7 @@ def columns_of(actions: Actions) -> Columns:
         np.ascontiguousarray(actions.subject, np.uint64),
         np.ascontiguousarray(actions.actor, np.uint64),
         np.ascontiguousarray(actions.item, np.uint64),
+        np.ascontiguousarray(actions.owner, np.uint64),
         np.ascontiguousarray(actions.position, np.uint16),
         np.ascontiguousarray(actions.mark, np.int8),
         np.ascontiguousarray(actions.traits, np.uint16),

@@ -96,6 +96,18 @@ def _evaluate(settings: Settings, given: argparse.Namespace) -> None:
     run(settings, Request(given.directory, given.flags, given.report, given.json, given.baselines, given.ablate))
 
 
+def _train(_: Settings, given: argparse.Namespace) -> None:
+    from streams import training
+
+    training.run(given.directory, given.out, given.held_out)
+
+
+def _calibrate(_: Settings, given: argparse.Namespace) -> None:
+    from streams import calibrating
+
+    calibrating.run(given.directory, given.out, given.budget, given.marks)
+
+
 def _flags(settings: Settings, given: argparse.Namespace) -> None:
     from streams import flags_view
 
@@ -253,6 +265,47 @@ COMMANDS = (
             argument("--flags", type=Path, metavar="FLAGS.jsonl", help="score these flags instead of replaying"),
             argument("--baselines", action="store_true", help="run simpler methods on the same events beside it"),
             argument("--ablate", action="store_true", help="replay again without each group of evidence"),
+        ),
+    ),
+    Command(
+        "train",
+        "learn from labelled traffic what the actions of bought accounts look like",
+        "Reads recorded traffic with attacks.jsonl beside it, best of many habits: what is learned of one platform\n"
+        "fails on the next. The same directories give the same weights. Without --held-out the figures that it prints\n"
+        "are of the traffic it learned from.",
+        (
+            "boostwatch simulate /tmp/metro-1 --family metro --seed 1",
+            "boostwatch train /tmp/metro-1 /tmp/campus-2 --held-out /tmp/harbour-3 --out marks.json",
+        ),
+        _train,
+        (
+            argument("directory", nargs="+", type=Path, metavar="DIR", help="labelled traffic"),
+            argument(
+                "--held-out", nargs="+", type=Path, default=[], metavar="DIR", help="only reported on, not learned from"
+            ),
+            argument("--out", type=Path, default=Path("marks.json"), help="the file to write (default: marks.json)"),
+        ),
+    ),
+    Command(
+        "calibrate",
+        "set the thresholds to a budget of false flags",
+        "From clean traffic it sets how much evidence each kind asks for. From traffic with attacks.jsonl beside it\n"
+        "it also learns what bought and organic surges look like. The same directories give the same thresholds.",
+        ("boostwatch calibrate /data/last-week --budget 5 --out thresholds.json",),
+        _calibrate,
+        (
+            argument("directory", nargs="+", type=Path, metavar="DIR", help="recorded traffic, clean or labelled"),
+            argument(
+                "--budget",
+                type=number(0.01, 1e6, float),
+                default=10.0,
+                metavar="N",
+                help="false flags per million account-days and kind (default: 10)",
+            ),
+            argument("--marks", type=Path, metavar="FILE", help="mark weights of `train` (default: the shipped ones)"),
+            argument(
+                "--out", type=Path, default=Path("thresholds.json"), help="the file to write (default: thresholds.json)"
+            ),
         ),
     ),
     Command(

@@ -1,6 +1,4 @@
-"""Learns the mark weights from recorded directories whose attacks are known.
-
-    python -m streams.training DIR... --held-out DIR... --out detectors/shipped/marks.json
+"""`boostwatch train`: learns the mark weights from recorded directories whose attacks are known.
 
 The features come from the actor stage itself, fed as `replay` feeds it, so what is learned is what will be
 computed. What is held out is only reported on: by kind of attack, and the benign episodes by family.
@@ -8,7 +6,6 @@ computed. What is held out is only reported on: by kind of attack, and the benig
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -23,17 +20,18 @@ from numpy.typing import NDArray
 
 from detectors.actor_features import REMOVAL
 from detectors.actors import ActorStage
-from detectors.mark_training import Examples, auc, joined, marks_of, recall_at, train
-from detectors.marks import GROUP_NAMES, MarkModel, MarkModelError
+from detectors.mark_training import Examples, auc, bags_of, joined, marks_of, recall_at, train
+from detectors.marks import GROUP_NAMES, MarkModel
 from detectors.settings import ActorSettings
 from schemas.columns import Verb
 from schemas.hashing import hash_id
-from streams.errors import BoostwatchError, RecordedTrafficError
+from streams.errors import RecordedTrafficError
+from streams.labelled import digest
 from streams.recorded import Recording
 
 BATCH_EVENTS = 20_000
 HONEST_MAX = 150_000
-"""Honest actions kept of a directory, drawn by the hash of their event; what bought ones lack is chance."""
+"""Honest actions kept of a directory, drawn by the hash of what they hit, so that bags stay whole."""
 
 WARM_UP_SHARE = 0.1
 """Of a directory's events, not learned from: so early, everybody is new."""
@@ -46,6 +44,8 @@ EPISODE_WEIGHT_MAX = 50.0
 """An episode's action weighs at most as many ordinary ones."""
 
 _NO_ATTACK = -1
+_ODD = np.uint64(0x9E3779B97F4A7C15)
+"""2^64 over the golden ratio: multiplying by it spreads keys evenly (Knuth, vol. 3, 6.4)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,10 +195,12 @@ def _assemble(
     bought = columns["attack"] != _NO_ATTACK
     warm = np.arange(len(bought)) >= WARM_UP_SHARE * len(bought)
     share = min(1.0, HONEST_MAX / max(int((~bought).sum()), 1))
-    luck = (columns["event"] >> np.uint64(40)) % np.uint64(1_000)
+    # Of a search its result too: what is pushed is a note on a keyword's page.
+    hit = columns["subject"] ^ (columns["item"] * _ODD) ^ columns["group"]
+    luck = ((hit * _ODD) >> np.uint64(40)) % np.uint64(1_000)
     keep = warm & (bought | (columns["family"] >= 0) | (luck < 1_000 * share))
     columns = {key: values[keep] for key, values in columns.items()}
-    attack, bought = columns["attack"], bought[keep]
+    attack, bought, bag = columns["attack"], bought[keep], bags_of(hit[keep])
     # An honest action that stays stands for those like it that were left out.
     weight = np.full(len(bought), 1.0 / share)
     for group in GROUP_NAMES:
@@ -210,7 +212,7 @@ def _assemble(
     size = np.array([*labels.attack_size, 1], np.float64)
     weight = np.where(bought, 1.0 / np.sqrt(size[attack]), weight)
     kind_of = np.array([*(kinds.index(kind) for kind in labels.attack_kind), -1], np.int16)
-    examples = Examples(columns["features"], columns["group"], bought, weight, stage.usual())
+    examples = Examples(columns["features"], columns["group"], bought, weight, stage.usual(), bag)
     return LabelledActions(name, events, examples, kind_of[attack], kinds, columns["family"], families)
 
 
@@ -256,32 +258,28 @@ def _mid(values: Sequence[float]) -> float:
     return round(float(np.median(values)), 3)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Train from the command line; return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m streams.training", description=__doc__.splitlines()[0])
-    parser.add_argument("directories", nargs="+", type=Path, metavar="DIR", help="recorded traffic with attacks.jsonl")
-    parser.add_argument("--held-out", nargs="*", type=Path, default=[], metavar="DIR", help="only reported on")
-    parser.add_argument("--out", type=Path, required=True, help="the model file to write")
-    chosen = parser.parse_args(arguments)
+def run(directories: Sequence[Path], out: Path, held_out: Sequence[Path]) -> None:
+    """Train on directories and write the model to `out`.
+
+    Raises:
+        RecordedTrafficError: a directory is not labelled or has too little in it, or `out` cannot be written.
+
+    """
+    parts = [read_examples(directory) for directory in directories]
+    tested = [read_examples(directory) for directory in held_out]
+    provenance: dict[str, Any] = {
+        "command": "boostwatch train",
+        "directories": [f"{path.name} ({digest(path)})" for path in directories],
+        "held_out": [f"{path.name} ({digest(path)})" for path in held_out],
+        "events": sum(part.events for part in parts),
+        "actions": sum(len(part.examples) for part in parts),
+    }
     try:
-        parts = [read_examples(directory) for directory in chosen.directories]
-        held_out = [read_examples(directory) for directory in chosen.held_out]
-        provenance: dict[str, Any] = {
-            "command": "python -m streams.training",
-            "directories": [part.name for part in parts],
-            "held_out": [part.name for part in held_out],
-            "events": sum(part.events for part in parts),
-            "actions": sum(len(part.examples) for part in parts),
-        }
         model = train(joined([part.examples for part in parts]), provenance)
-        model.provenance["report"] = report(model, held_out or parts)
-        chosen.out.write_text(model.to_json(), encoding="utf-8")
-    except (BoostwatchError, MarkModelError, ValueError, OSError) as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
+        model.provenance["report"] = report(model, tested or parts)
+        out.write_text(model.to_json(), encoding="utf-8")
+    except ValueError as error:
+        raise RecordedTrafficError(f"too little to learn from: {error}") from None
+    except OSError as error:
+        raise RecordedTrafficError(f"cannot write {out}: {error.strerror}") from None
     sys.stdout.write(orjson.dumps(model.provenance["report"], option=orjson.OPT_INDENT_2).decode() + "\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

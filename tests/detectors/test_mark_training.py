@@ -32,7 +32,7 @@ def toy(shifts: dict[Feature, float], n: int = 4_000, seed: int = 1, share: floa
     for feature, shift in shifts.items():
         features[bought, feature] += shift
     group = (np.arange(n) % len(GROUP_NAMES)).astype(np.uint8)
-    return Examples(features, group, bought, np.ones(n), np.full((len(GROUP_NAMES), FEATURES), 0.25))
+    return Examples(features, group, bought, np.ones(n), np.full((len(GROUP_NAMES), FEATURES), 0.25), np.full(n, -1))
 
 
 def weights_of(model: MarkModel, group: str = "follow") -> NDArray[np.float64]:
@@ -115,8 +115,9 @@ def test_the_order_of_the_examples_makes_no_difference() -> None:
     examples = toy(SEPARABLE)
     order = np.random.default_rng(7).permutation(len(examples))
     shuffled = Examples(
-        examples.features[order], examples.group[order], examples.bought[order], examples.weight[order], examples.usual
-    )
+        examples.features[order], examples.group[order], examples.bought[order], examples.weight[order],
+        examples.usual, examples.bag,
+    )  # fmt: skip
     assert np.abs(weights_of(train(examples, {})) - weights_of(train(shuffled, {}))).max() < 1e-4
 
 

@@ -87,10 +87,11 @@ class TestThresholds:
         low, high = numbers.score_of(strength), numbers.score_of(strength + more)
         assert 0.0 <= low <= high <= 1.0
 
-    @given(st.floats(0, 1.5), st.floats(1, 2_000), st.floats(0, 1), st.floats(0, 500))
+    @given(st.floats(0, 1.5), st.floats(1, 2_000), st.floats(-30, 30), st.floats(0, 1), st.floats(0, 500))
     @settings(deadline=None)
-    def test_strength_is_monotone(self, ratio: float, actors: float, more: float, others: float) -> None:
-        assert strength_of(SPEC, ratio + more, actors + others) >= strength_of(SPEC, ratio, actors)
+    def test_strength_is_monotone(self, ratio: float, actors: float, nats: float, more: float, others: float) -> None:
+        low = strength_of(SPEC, ratio, actors, nats)
+        assert strength_of(SPEC, ratio + more, actors + others, nats + others) >= low
 
     def test_positions_further_down_earn_less(self) -> None:
         earned = earned_at()
@@ -189,6 +190,7 @@ def observation(**changes: object) -> Observation:
     given: dict[str, object] = {
         "observed": 52, "expected": 1.234, "actors": 49, "hours": 1.0, "measured": measured, "suspicious": 41,
         "watched": 50, "traits": traits, "usual_traits": usual, "removed": 0, "ratio": 1.2,
+        "mix_nats": 7.5,
         "bought_share": 0.9, "sample": ("u1", "u2"),
     }  # fmt: skip
     return Observation(**(given | changes))  # type: ignore[arg-type]

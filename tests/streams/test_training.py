@@ -10,8 +10,11 @@ import pytest
 
 from detectors.mark_training import auc, marks_of
 from detectors.marks import GROUP_NAMES, MarkModel
+from streams.cli import main
+from streams.errors import RecordedTrafficError
+from streams.labelled import digest
 from streams.simulator import AttackOrder, BenignOrder, Scenario, write_directory
-from streams.training import main, read_examples
+from streams.training import read_examples
 from tests.streams.recordings import START_MS, traffic, write
 
 HOUR_MS = 3_600_000
@@ -45,11 +48,11 @@ def test_labelled_traffic_trains_to_a_file_that_loads_and_tells_bought_from_hone
     labelled: Path, held_out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "marks.json"
-    assert main([str(labelled), "--held-out", str(held_out), "--out", str(out)]) == 0
+    assert main(["train", str(labelled), "--held-out", str(held_out), "--out", str(out)]) == 0
     model = MarkModel.from_json(out.read_bytes())
     assert model.to_json() == out.read_text()
-    assert model.provenance["directories"] == ["plain-1"]
-    assert model.provenance["held_out"] == ["plain-2"]
+    assert model.provenance["directories"] == [f"plain-1 ({digest(labelled)})"]
+    assert model.provenance["held_out"] == [f"plain-2 ({digest(held_out)})"]
     told = json.loads(capsys.readouterr().out)
     assert told == model.provenance["report"]
     assert {"viral", "giveaway", *(f"all {name}" for name in GROUP_NAMES.values())} <= set(told["honest"])
@@ -64,7 +67,7 @@ def test_labelled_traffic_trains_to_a_file_that_loads_and_tells_bought_from_hone
 def test_the_same_directory_trains_to_the_same_bytes(labelled: Path, tmp_path: Path) -> None:
     outs = [tmp_path / name for name in ("one.json", "other.json")]
     for out in outs:
-        assert main([str(labelled), "--out", str(out)]) == 0
+        assert main(["train", str(labelled), "--out", str(out)]) == 0
     assert outs[0].read_bytes() == outs[1].read_bytes()
 
 
@@ -84,7 +87,7 @@ def test_bought_actions_are_those_that_the_truth_names(labelled: Path) -> None:
 def said(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     """Return what a refusal says: one line, nothing else, and nothing written."""
     out = Path(arguments[0]) / "marks.json"
-    assert main([*arguments, "--out", str(out)]) == 1
+    assert main(["train", *arguments, "--out", str(out)]) == RecordedTrafficError.exit_code
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.count("\n") == 1
@@ -95,7 +98,7 @@ def said(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 def test_a_directory_without_attacks_is_refused_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     directory = write(tmp_path / "unlabelled", traffic(50))
     assert said([str(directory)], capsys) == (
-        f"{directory} has no attacks.jsonl: weights are learned from labelled traffic only\n"
+        f"boostwatch: {directory} has no attacks.jsonl: weights are learned from labelled traffic only\n"
     )
 
 

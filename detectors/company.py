@@ -1,0 +1,110 @@
+"""Company: whether those who are odd here were odd elsewhere too.
+
+A pool of accounts that serves many small customers shows on none of them: a dozen odd followers are no proof. But
+people who are odd by chance are not the same ones twice. So it is kept, for every suspicious actor on a small
+suspect, whom it served; where many of a suspect's suspicious actors lately served others too, that is evidence, a
+Bayes factor beside that of the mix. Two audiences are compared only once both are under suspicion, which is cheap;
+both sides are credited, for a pool may serve its customers at once. Large audiences overlap by chance: subjects
+with more than `COMPANY_BITS` suspicious actors neither give nor take evidence.
+"""
+
+from __future__ import annotations
+
+from math import log
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from detectors.compiled import compiled
+from detectors.hash_index import View, find_or_insert
+from detectors.sketches import SMALL_BITS, distinct, popcount, small_bit
+
+if TYPE_CHECKING:
+    from detectors.arena import Field
+    from detectors.suspects import Suspects
+
+COMPANY_MS: Final = 3 * 86_400_000
+"""How long it counts that an actor served another: a pool is used for days, then banned or resold."""
+
+COMPANY_BITS: Final = 56
+"""Set bits, of 64, above which a bitmap of actors is too full to compare: some 130 actors."""
+
+COMPANY_LEAST: Final = 4
+"""Fewer shared actors than these are chance."""
+
+IN_POOL, BY_CHANCE = 0.65, 0.3
+"""Share of a customer's actors who were seen on another, in a pool and among people who are odd by chance. Chance is
+not small: in simulated traffic a third of the newcomers whom a campaign brings turn up on several suspects."""
+
+MET_NATS: Final = log(IN_POOL / BY_CHANCE)
+UNMET_NATS: Final = log((1.0 - IN_POOL) / (1.0 - BY_CHANCE))
+
+COMPANY_MOST: Final = 10.0
+"""Nats that company adds at the most."""
+
+COMPANY_ROWS: Final = 131_072
+"""Actors remembered in a partition at the most; the ones touched longest ago make way."""
+
+COMPANY_VERSION: Final = 1
+COMPANY_FIELDS: Final[list[Field]] = [
+    ("owner", np.uint64),  # whom the actor served last
+    ("before", np.uint64),  # the one before that, another one
+    ("place", np.int32),  # the suspect's
+    ("generation", np.uint32),  # of the suspect's place
+]
+"""Fields of an actor's row after the arena's own."""
+
+
+@compiled
+def keep_company(
+    company: View, suspects: Suspects, row: Any, held: Any, actor: np.uint64, owner: np.uint64, ts: int
+) -> None:
+    """Note that a suspicious actor served `owner`, and credit both sides where it lately served another.
+
+    Without room for a row nothing is noted: whoever calls makes room as soon as the last row is taken.
+    """
+    if popcount(row["seen_suspicious"]) > COMPANY_BITS:
+        return
+    at, fresh = find_or_insert(company, actor, np.int64(0))
+    if at < 0:
+        return
+    known = company.rows[at]
+    if ts - known["touched"] > COMPANY_MS:
+        known["owner"] = 0
+        known["before"] = 0
+    known["touched"] = max(ts, int(known["touched"]))
+    place, bit = int(row["suspect"]), small_bit(actor)
+    if not fresh:
+        other = known["owner"] if known["owner"] != owner else known["before"]
+        if other != np.uint64(0):
+            held["shared"] |= bit
+            if known["owner"] == other:
+                _credit(suspects, int(known["place"]), int(known["generation"]), bit)
+    if known["owner"] != owner:
+        known["before"] = known["owner"]
+        known["owner"] = owner
+    known["place"] = place
+    known["generation"] = held["generation"]
+
+
+@compiled
+def _credit(suspects: Suspects, place: int, generation: int, bit: np.uint64) -> None:
+    if 0 <= place < len(suspects.places):
+        other = suspects.places[place]
+        if other["key"] != np.uint64(0) and int(other["generation"]) == generation:
+            other["shared"] |= bit
+
+
+@compiled
+def company_factor(row: Any, held: Any) -> float:
+    """Return what company says for a suspect, in nats: 0 or more, since to be alone speaks for nobody."""
+    among = popcount(row["seen_suspicious"])
+    shared = popcount(held["shared"] & row["seen_suspicious"])
+    if shared < COMPANY_LEAST or among > COMPANY_BITS:
+        return 0.0
+    return min(max(shared * MET_NATS + (among - shared) * UNMET_NATS, 0.0), COMPANY_MOST)
+
+
+def shared_actors(row: Any, held: Any) -> int:
+    """Return about how many distinct suspicious actors were on other suspects too."""
+    return round(distinct(popcount(held["shared"] & row["seen_suspicious"]), SMALL_BITS))

@@ -1,0 +1,152 @@
+"""Recorded directories for learning: their marked actions and, where it is known, their truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+import xxhash
+
+from detectors.actors import ActorStage
+from detectors.fitting import Labelled, Surge
+from detectors.settings import ActorSettings
+from detectors.subjects import SPECS, SubjectStage
+from schemas.flags import Kind
+from schemas.hashing import hash_id
+from streams.comparison import Attack, Benign, read_attacks, read_benign
+from streams.errors import RecordedTrafficError
+from streams.recorded import STEMS, Recording
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from detectors.actions import Actions
+    from detectors.calibration import Thresholds
+    from detectors.marks import MarkModel
+    from detectors.settings import DetectorSettings
+    from schemas.flags import Flag
+
+BATCH_EVENTS = 8_192
+DAY_MS = 86_400_000
+
+_LANE = {spec.kind: spec.lane for spec in SPECS}
+_LANES_OF = {
+    kind: tuple(spec.lane for spec in SPECS if spec.kind in kinds)
+    for kind, kinds in {
+        "account": (Kind.FOLLOWER_SPIKE,),
+        "note": (Kind.LIKE_BOOST,),
+        "keyword": (Kind.KEYWORD_TREND, Kind.KEYWORD_RANKING),
+    }.items()
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One directory: its marked actions batch by batch, and its truth; without attacks it is clean traffic."""
+
+    name: str
+    batches: list[tuple[str, Actions]]
+    labelled: Labelled
+    attacks: list[Attack]
+    benign: list[Benign]
+    account_days: float
+
+    def flags(self, settings: DetectorSettings, thresholds: Thresholds) -> list[Flag]:
+        """Return the flags that the subject stage raises over it."""
+        stage = SubjectStage(settings, thresholds)
+        return [flag for source, actions in self.batches for flag in stage.apply(actions, source)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """The ids that the truth speaks of; a recording's other ids would fill the memory and are told by their hash."""
+
+    ids: dict[int, str]
+
+    @classmethod
+    def of(cls, attacks: Sequence[Attack], benign: Sequence[Benign]) -> _Named:
+        names = {name for quiet in benign for _, name in quiet.ids}
+        for attack in attacks:
+            names.update({attack.subject.id, *(one.subject.id for one in attack.also)})
+            names.update(name for name in (attack.note_id, attack.author_id) if name)
+        return cls({hash_id(name): name for name in names})
+
+    def find(self, key: int) -> str | None:
+        return self.ids.get(key)
+
+
+def read(directory: Path, marks: MarkModel) -> Recorded:
+    """Mark a directory's events, fed as `replay` feeds them.
+
+    Raises:
+        RecordedTrafficError: it is not there, holds no event, or its truth cannot be read.
+
+    """
+    truth = directory / "attacks.jsonl"
+    attacks = read_attacks(truth) if truth.exists() else []
+    benign = read_benign(directory / "benign.jsonl")
+    attack_of = _deliveries(truth) if truth.exists() else {}
+    stage = ActorStage(ActorSettings(), marks)
+    names = _Named.of(attacks, benign)
+    batches: list[tuple[str, Actions]] = []
+    bought: list[int] = []
+    for events in Recording(directory).batches(BATCH_EVENTS):
+        marked = stage.apply(events)
+        batches.append((STEMS[events.topic], replace(marked.actions, names=names)))
+        bought += [attack_of.get(key, 0) for key in events.event[marked.rows].tolist()]
+    if not bought:
+        raise RecordedTrafficError(f"{directory} holds no event that can be read: there is nothing to learn from")
+    columns = {
+        name: np.concatenate([getattr(actions, name) for _, actions in batches])
+        for name in ("ts", "verb", "subject", "item", "mark", "traits")
+    }
+    labelled = Labelled(**columns, attack=np.array(bought, np.int32), surges=_surges(attacks, benign))
+    accounts = len(np.unique(np.concatenate([actions.actor for _, actions in batches])))
+    days = float(labelled.ts.max() - labelled.ts.min()) / DAY_MS
+    return Recorded(directory.name, batches, labelled, attacks, benign, accounts * days)
+
+
+def digest(directory: Path) -> str:
+    """Return a short hash of what a directory holds, file by file: what was learned from can be told again."""
+    state = xxhash.xxh64()
+    for path in sorted(directory.glob("*.jsonl*")):
+        state.update(path.name.encode())
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                state.update(block)
+    return state.hexdigest()
+
+
+class _Delivered(msgspec.Struct):
+    event_ids: list[str]
+
+
+def _deliveries(path: Path) -> dict[int, int]:
+    """Return the number of the attack, from 1 on, that each bought event belongs to, by the event's hash."""
+    try:
+        decoded = [msgspec.json.decode(line, type=_Delivered) for line in path.read_bytes().splitlines()]
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise RecordedTrafficError(f"{path} does not say which events were bought: {error}") from None
+    return {hash_id(event): number for number, line in enumerate(decoded, 1) for event in line.event_ids}
+
+
+def _surges(attacks: Sequence[Attack], benign: Sequence[Benign]) -> tuple[Surge, ...]:
+    found = [
+        Surge(
+            attack.shape, _LANE[attack.kind], hash_id(attack.subject.id),
+            hash_id(attack.note_id) if attack.kind is Kind.KEYWORD_RANKING and attack.note_id else 0,
+            attack.start, attack.end, number,
+        )
+        for number, attack in enumerate(attacks, 1)
+        if attack.kind in _LANE
+    ]  # fmt: skip
+    for quiet in benign:
+        found += [
+            Surge(quiet.family, lane, hash_id(name), 0, quiet.start, quiet.end)
+            for what, name in sorted(quiet.ids)
+            for lane in _LANES_OF.get(what, ())
+        ]
+    return tuple(found)
