@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 COMPANY_MS: Final = 3 * 86_400_000
 """How long it counts that an actor served another: a pool is used for days, then banned or resold."""
 
-COMPANY_BITS: Final = 56
-"""Set bits, of 64, above which a bitmap of actors is too full to compare: some 130 actors."""
+COMPANY_BITS: Final = 44
+"""Set bits, of 64, above which a bitmap of actors is too full to compare: some 75 actors."""
 
 COMPANY_LEAST: Final = 4
 """Fewer shared actors than these are chance."""
@@ -98,9 +98,13 @@ def _credit(suspects: Suspects, place: int, generation: int, bit: np.uint64) -> 
 @compiled
 def company_factor(row: Any, held: Any) -> float:
     """Return what company says for a suspect, in nats: 0 or more, since to be alone speaks for nobody."""
-    among = popcount(row["seen_suspicious"])
-    shared = popcount(held["shared"] & row["seen_suspicious"])
-    if shared < COMPANY_LEAST or among > COMPANY_BITS:
+    bits = popcount(row["seen_suspicious"])
+    if bits > COMPANY_BITS:
+        return 0.0
+    # Actors, not bits: as a bitmap fills up, a bit of one who was elsewhere is set by others too.
+    among = distinct(bits, SMALL_BITS)
+    shared = distinct(popcount(held["shared"] & row["seen_suspicious"]), SMALL_BITS)
+    if shared < COMPANY_LEAST:
         return 0.0
     return min(max(shared * MET_NATS + (among - shared) * UNMET_NATS, 0.0), COMPANY_MOST)
 

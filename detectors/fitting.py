@@ -177,7 +177,7 @@ def bought_mixes(found: Mapping[tuple[bool, str], list[list[Window]]], rounds: i
     mixed = found.get((True, "mixed"), [])
     pure = [surge for (bought, name), surges in sorted(found.items()) if bought and name != "mixed" for surge in surges]
     with_mixed = len(mixed) >= SURGES_LEAST
-    clusters = min(BOUGHT - with_mixed, len(pure))
+    clusters = min(BOUGHT - with_mixed, len(pure) // SURGES_LEAST)
     if clusters == 0:
         return {}
     shares = np.array([np.sum([window[0] for window in surge], axis=0) + 0.1 for surge in pure])
@@ -191,6 +191,7 @@ def bought_mixes(found: Mapping[tuple[bool, str], list[list[Window]]], rounds: i
         )
     groups = [[pure[place] for place in np.flatnonzero(nearest == one)] for one in range(clusters)]
     fitted = {f"bought_{place}": mix_of(group) for place, group in enumerate(groups, 1) if len(group) >= SURGES_LEAST}
+    fitted = fitted or {"bought_1": mix_of(pure)}
     return fitted | ({"mixed": mix_of(mixed)} if with_mixed else {})
 
 

@@ -49,8 +49,8 @@ FACTOR_LEAST, FACTOR_MOST = 3.0, 14.0
 FACTOR_STEP: Final = 0.5
 """What each size tier asks more: larger subjects have more windows, each of which could be the odd one."""
 
-MARGIN: Final = 0.05
-"""What is asked for beyond the strongest false case, nats."""
+MARGIN: Final = 1.0
+"""What is asked for beyond the strongest false case, nats: other traffic has stronger ones."""
 
 Compared = tuple[Comparison, dict[str, float]]
 """What a directory's flags are worth, and the greatest factor that each episode reached, by flag id."""
