@@ -49,7 +49,7 @@ FACTOR_LEAST, FACTOR_MOST = 3.0, 14.0
 FACTOR_STEP: Final = 0.5
 """What each size tier asks more: larger subjects have more windows, each of which could be the odd one."""
 
-MARGIN: Final = 1.0
+MARGIN: Final = 1.5
 """What is asked for beyond the strongest false case, nats: other traffic has stronger ones."""
 
 Compared = tuple[Comparison, dict[str, float]]

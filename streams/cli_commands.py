@@ -273,10 +273,7 @@ COMMANDS = (
         "Reads recorded traffic with attacks.jsonl beside it, best of many habits: what is learned of one platform\n"
         "fails on the next. The same directories give the same weights. Without --held-out the figures that it prints\n"
         "are of the traffic it learned from.",
-        (
-            "boostwatch simulate /tmp/metro-1 --family metro --seed 1",
-            "boostwatch train /tmp/metro-1 /tmp/campus-2 --held-out /tmp/harbour-3 --out marks.json",
-        ),
+        ("boostwatch train /tmp/metro-1 /tmp/campus-2 --held-out /tmp/harbour-3 --out marks.json",),
         _train,
         (
             argument("directory", nargs="+", type=Path, metavar="DIR", help="labelled traffic"),
