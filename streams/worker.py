@@ -225,7 +225,9 @@ class Worker:
             await asyncio.sleep(0.05)
         await self._runtime.tick_for_ever(self._app.consumer, self._publisher)
 
-    async def _stop(self, starting: asyncio.Task[None], ticking: asyncio.Task[None]) -> None:
+    async def _stop(
+        self, starting: asyncio.Task[None], ticking: asyncio.Task[None], *others: asyncio.Task[None]
+    ) -> None:
         began = time.monotonic()
         # Before the app: a tick asks the consumer, whose loop is closed on the way down.
         ticking.cancel()
@@ -238,10 +240,11 @@ class Worker:
             self._lifecycle.fail(BrokerError(f"the worker did not end in order within {STOP_S:.0f} s"))
             log.critical("ending the process after %.0f s: what was asked to stop did not", STOP_S)
             _end_now(exit_code(self._lifecycle))
-        starting.cancel()
+        for task in (starting, *others):
+            task.cancel()
         if stopping.exception() is not None:
             self._lifecycle.fail(stopping.exception() or BrokerError("the app could not stop"))
-        await asyncio.gather(starting, ticking, return_exceptions=True)
+        await asyncio.gather(starting, ticking, *others, return_exceptions=True)
         log.debug("ended", extra={"fields": {"seconds": round(time.monotonic() - began, 1)}})
 
 
