@@ -24,6 +24,10 @@ FETCH_BYTES = 16 << 20
 
 POLL_MS = 1_000
 
+FETCH_WAIT_MS = 20
+"""How long the broker may hold a fetch that finds nothing. A connection has one request at a time with it, so the one
+that is left over at a partition's end keeps the next partition waiting."""
+
 STALLED_S = 60.0
 """Without a record, while there are some: then the broker does not do its work, and the worker ends with that."""
 
@@ -52,6 +56,7 @@ class StateReader:
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             check_crcs=options.check_crcs,
+            fetch_max_wait_ms=FETCH_WAIT_MS,
             fetch_max_bytes=FETCH_BYTES,
             max_partition_fetch_bytes=FETCH_BYTES,
             request_timeout_ms=options.request_timeout_ms,
