@@ -15,14 +15,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from detectors.arena import Arena
-from detectors.compiled import compiled
-from detectors.hash_index import FREE, NO_ROOM, View, find, find_or_insert, mix
+from detectors.compiled import compiled, inlined
+from detectors.hash_index import FREE, NO_ROOM, View, find, find_or_insert, mix, rows_for, touch
 from detectors.meetings import OTHERS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-PAIRS_MAX, ACTORS_MAX = 400_000, 200_000
+PAIRS_MAX, ACTORS_MAX = 100_000, 200_000
+
+LINES_MAX, CELLS = 131_072, 3
+"""Where first meetings are remembered, 400 000 of them: nearly all pairs never meet again, so a first meeting is a
+cell of 16 bytes in a line, found without an index, in which the oldest makes way. Only a second one makes a row."""
 
 APART_MS = 60_000
 """Meetings closer than this are one."""
@@ -47,14 +51,42 @@ PAIR_FIELDS: list[tuple[Any, ...]] = [
     ("crowd", np.float32),  # sum over the meetings
     ("linked", np.uint8),
 ]
-ACTOR_FIELDS: list[tuple[Any, ...]] = [("meetings", np.float32), ("grouped", np.uint8)]
-VERSION = 1
+LINE_FIELDS: list[tuple[Any, ...]] = [
+    ("cells", np.uint64, 2 * CELLS),  # the pair's key, and when: ms, the owner's bit (6 bits), the crowd (14 bits)
+]
+WORDS = 2 + 2 * CELLS
+"""Of a line: key, touched, cells."""
 
-NAMED_FROM = 2
-"""Meetings of a pair at which it is worth knowing who they are."""
+ACTOR_FIELDS: list[tuple[Any, ...]] = [("meetings", np.float32), ("grouped", np.uint8)]
+VERSION = 2
+
+_CROWD_BITS, _CROWD_SCALE, _WHEN_SHIFT = 14, 256.0, 20
 
 THROUGH, NEEDS_ROOM, HEARING = 0, 1, 2
-"""Why `take_meetings` came back: at the end; before a meeting; after one that linked, named or moved a group."""
+"""Why `take_meetings` came back: at the end; before a meeting; after one that linked accounts or moved a group."""
+
+
+class Tables(NamedTuple):
+    """The tables that the loop works on: pairs that met twice, accounts that meet, first meetings by line.
+
+    The lines come as words, shape (lines, WORDS), since compiled code is slow with arrays inside of records.
+    """
+
+    pairs: View
+    actors: View
+    lines: NDArray[np.uint64]
+    lines_dirty: NDArray[np.uint8]
+
+
+class Heard(NamedTuple):
+    """What the loop tells: whom the last meeting linked to its actor, then 0; who is to be named from which meeting.
+
+    `again` has the places of the meetings at which two accounts met for the second time, `many[0]` of them.
+    """
+
+    linked: NDArray[np.uint64]
+    again: NDArray[np.int64]
+    many: NDArray[np.int64]
 
 
 class Columns(NamedTuple):
@@ -71,6 +103,21 @@ class Columns(NamedTuple):
 def make_pairs(pairs_max: int = PAIRS_MAX) -> Arena:
     """Return an empty table of pairs."""
     return Arena(PAIR_FIELDS, pairs_max, VERSION)
+
+
+def make_lines(lines: int = LINES_MAX) -> Arena:
+    """Return the lines for first meetings. All are there from the start: line i is row i, under key i + 1."""
+    table = Arena(LINE_FIELDS, lines, VERSION)
+    table.reserve(lines)
+    rows_for(table.view(), np.arange(1, lines + 1, dtype=np.uint64), 0, np.empty(lines, np.int32))
+    table.mark_kept()
+    return table
+
+
+def tables_of(pairs: Arena, actors: Arena, lines: Arena) -> Tables:
+    """Return the arrays of the tables for the loop; ask again after room was made."""
+    view = lines.view()
+    return Tables(pairs.view(), actors.view(), view.rows.view(np.uint64).reshape(-1, WORDS), view.dirty)
 
 
 def make_actors(actors_max: int = ACTORS_MAX) -> Arena:
@@ -101,59 +148,117 @@ def excess(row: Any, one: float, other: float, actions: float) -> float:
     return float(met * np.log(met / expected) - met + expected) if met > expected else 0.0
 
 
-@compiled
-def take_meetings(
-    pairs: View, actors: View, meetings: Columns, start: int, due_ms: int, linked: NDArray[np.uint64]
+@inlined
+def _meet_first(
+    lines: NDArray[np.uint64], dirty: NDArray[np.uint8], key: np.uint64, ts: np.int64, when: np.uint64
 ) -> tuple[int, int]:
-    """Count meetings from `start` on. Return how far it came, and why it came back.
+    """Remember that two met who have no row. Return line and cell where they did before, at another place and time.
 
-    `linked`, shape (OTHERS,), holds those whom the last meeting linked to its actor, then 0.
+    Return (-1, 0) where they did not.
     """
-    linked[:] = 0
-    for place in range(start, len(meetings.ts)):
-        ts, actor = meetings.ts[place], meetings.actor[place]
+    line = int(np.int64(key >> np.uint64(32))) & (len(lines) - 1)
+    at = 2
+    for cell in range(2, WORDS, 2):
+        if lines[line, cell] == key:
+            at = cell
+            break
+        if lines[line, cell + 1] < lines[line, at + 1]:
+            at = cell
+    if lines[line, at] != key:
+        lines[line, at], lines[line, at + 1] = key, when
+        lines[line, 1] = np.uint64(max(ts, np.int64(lines[line, 1])))
+        dirty[line] = 1
+        return -1, 0
+    before = lines[line, at + 1]
+    same_owner = ((before ^ when) >> np.uint64(_CROWD_BITS)) & np.uint64(63) == np.uint64(0)
+    if same_owner or abs(ts - np.int64(before >> np.uint64(_WHEN_SHIFT))) < APART_MS:
+        return -1, 0
+    return line, at
+
+
+@compiled
+def _meet_again(pairs: View, one: np.uint64, other: np.uint64, before: np.uint64, when: np.uint64) -> bool:
+    """Make a row of two meetings. False where there is no room: then the pair waits for its next meeting."""
+    shift, owners = np.uint64(_WHEN_SHIFT), np.uint64(_CROWD_BITS)
+    first_ms, last_ms = np.int64(before >> shift), np.int64(when >> shift)
+    found, _ = find_or_insert(pairs, pair_of(one, other), last_ms)
+    if found == NO_ROOM:
+        return False
+    row = pairs.rows[found]
+    row["low"], row["high"], row["met"] = min(one, other), max(one, other), 2
+    row["first_ms"], row["last_ms"] = first_ms, max(last_ms, first_ms)
+    bits = np.uint64(1) << ((before >> owners) & np.uint64(63)) | np.uint64(1) << ((when >> owners) & np.uint64(63))
+    row["owners"] = bits
+    mask = np.uint64(2**_CROWD_BITS - 1)
+    row["crowd"] = (float(before & mask) + float(when & mask)) / _CROWD_SCALE
+    return True
+
+
+@compiled
+def _count(pairs: View, found: int, ts: np.int64, bit: np.uint64, crowd: float) -> bool:
+    """Count a meeting of two that have a row. Return whether they are to be looked at."""
+    touch(pairs, found, ts)
+    row = pairs.rows[found]
+    if row["owners"] & bit or abs(ts - row["last_ms"]) < APART_MS:
+        return False
+    row["owners"] |= bit
+    row["last_ms"] = max(ts, row["last_ms"])
+    row["met"] = min(row["met"] + 1, 60_000)
+    row["crowd"] += crowd
+    return not row["linked"] and row["met"] >= OWNERS_MIN
+
+
+@compiled
+def _links(pairs: View, found: int, actors: View, own: int, other: np.uint64, actions: float) -> bool:
+    """Return whether two have met so often that they are linked from now on."""
+    theirs = find(actors, other)
+    busy = float(actors.rows[theirs]["meetings"]) if theirs >= 0 else 1.0
+    row = pairs.rows[found]
+    if excess(row, float(actors.rows[own]["meetings"]), busy, actions) < LINK_NATS:
+        return False
+    row["linked"] = 1
+    return True
+
+
+@compiled
+def take_meetings(tables: Tables, meetings: Columns, start: int, due_ms: int, heard: Heard) -> tuple[int, int]:
+    """Count meetings from `start` on. Return how far it came, and why it came back."""
+    heard.linked[:] = 0
+    heard.many[0] = 0
+    # Taken apart once: each use of a tuple of arrays in the inner loop would cost more than the work there.
+    pairs, actors, lines, dirty = tables
+    others, columns = meetings.others, meetings
+    for place in range(start, len(columns.ts)):
+        ts, actor = columns.ts[place], columns.actor[place]
         if actors.counters[FREE] < 1 or pairs.counters[FREE] < OTHERS:
             return place, NEEDS_ROOM
         own, _ = find_or_insert(actors, actor, ts)
         if own == NO_ROOM:
             return place, NEEDS_ROOM
         actors.rows[own]["meetings"] += 1.0
-        heard = _meet_others(pairs, actors, own, meetings, place, linked)
-        if heard or actors.rows[own]["grouped"] or ts >= due_ms:
+        owner = mix(columns.owner[place], np.int64(8)) & np.uint64(63)
+        crowd = np.uint64(min(columns.crowd[place] * _CROWD_SCALE, 2.0**_CROWD_BITS - 1.0))
+        when = np.uint64(max(ts, 1)) << np.uint64(_WHEN_SHIFT) | owner << np.uint64(_CROWD_BITS) | crowd
+        again, linked = False, 0
+        for each in range(OTHERS):
+            other = others[place, each]
+            if other == np.uint64(0):
+                break
+            key = pair_of(actor, other)
+            found = find(pairs, key)
+            if found < 0:
+                line, at = _meet_first(lines, dirty, key, ts, when)
+                if line >= 0 and _meet_again(pairs, actor, other, lines[line, at + 1], when):
+                    lines[line, at], lines[line, at + 1] = np.uint64(0), np.uint64(0)
+                    dirty[line] = 1
+                    again = True
+            elif _count(pairs, found, ts, np.uint64(1) << owner, columns.crowd[place]) and _links(
+                pairs, found, actors, own, other, float(columns.actions[place])
+            ):
+                heard.linked[linked] = other
+                linked += 1
+        heard.again[heard.many[0]] = place
+        heard.many[0] += again
+        if linked or actors.rows[own]["grouped"] or ts >= due_ms:
             return place + 1, HEARING
-    return len(meetings.ts), THROUGH
-
-
-@compiled
-def _meet_others(
-    pairs: View, actors: View, own: int, meetings: Columns, place: int, linked: NDArray[np.uint64]
-) -> bool:
-    """Count a meeting for each pair. Return whether one of them is worth a look."""
-    ts, actor, others = meetings.ts[place], meetings.actor[place], meetings.others[place]
-    bit = np.uint64(1) << (mix(meetings.owner[place], np.int64(8)) & np.uint64(63))
-    heard, told = False, 0
-    for each in range(len(others)):
-        if others[each] == np.uint64(0):
-            break
-        found, new = find_or_insert(pairs, pair_of(actor, others[each]), ts)
-        if found == NO_ROOM:
-            continue
-        row = pairs.rows[found]
-        if new:
-            row["low"], row["high"], row["first_ms"] = min(actor, others[each]), max(actor, others[each]), ts
-        if row["owners"] & bit or (not new and abs(ts - row["last_ms"]) < APART_MS):
-            continue
-        row["owners"] |= bit
-        row["last_ms"] = max(ts, row["last_ms"])
-        row["met"] = min(row["met"] + 1, 60_000)
-        row["crowd"] += meetings.crowd[place]
-        heard = heard or row["met"] == NAMED_FROM
-        if row["linked"] or row["met"] < OWNERS_MIN:
-            continue
-        theirs = find(actors, others[each])
-        busy = float(actors.rows[theirs]["meetings"]) if theirs >= 0 else 1.0
-        if excess(row, float(actors.rows[own]["meetings"]), busy, float(meetings.actions[place])) >= LINK_NATS:
-            row["linked"] = 1
-            linked[told] = others[each]
-            told += 1
-    return heard or told > 0
+    return len(columns.ts), THROUGH

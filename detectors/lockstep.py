@@ -9,7 +9,21 @@ import numpy as np
 from msgspec import Meta
 
 from detectors.evidence import number
-from detectors.groups import HEARING, THROUGH, Columns, make_actors, make_pairs, make_way, pair_of, take_meetings
+from detectors.groups import (
+    HEARING,
+    LINES_MAX,
+    NEEDS_ROOM,
+    PAIRS_MAX,
+    Columns,
+    Heard,
+    make_actors,
+    make_lines,
+    make_pairs,
+    make_way,
+    pair_of,
+    tables_of,
+    take_meetings,
+)
 from detectors.kept_state import KeptState, Part, read_part, write_part
 from detectors.meetings import OTHERS, WITHIN_MS
 from detectors.settings import DAY_MS, HOUR_MS, MINUTE_MS
@@ -71,13 +85,14 @@ class GroupStage(KeptState):
 
     Args:
         mode: live or shadow.
-        pairs_max: most pairs of accounts remembered.
+        pairs_max: most pairs of accounts remembered that met twice.
+        lines: for the first meetings of pairs, of three each.
 
     """
 
-    def __init__(self, mode: Mode = Mode.LIVE, pairs_max: int = 400_000) -> None:
+    def __init__(self, mode: Mode = Mode.LIVE, pairs_max: int = PAIRS_MAX, lines: int = LINES_MAX) -> None:
         self._mode = mode
-        self._pairs, self._actors = make_pairs(pairs_max), make_actors()
+        self._pairs, self._actors, self._lines = make_pairs(pairs_max), make_actors(), make_lines(lines)
         self._links: dict[int, list[int]] = {}
         self._names: dict[int, str] = {}
         self._groups: dict[str, Group] = {}
@@ -85,7 +100,10 @@ class GroupStage(KeptState):
         self._due_ms = NEVER_MS
         self._config = f"{hash_id(f'{MEMBERS_MIN}/{JOIN_LINKS}/{QUIET_MS}'):016x}"
         self.crowded = 0
-        super().__init__({"pairs": self._pairs, "meeting": self._actors}, {"groups": Part(self._write, self._read)})
+        super().__init__(
+            {"pairs": self._pairs, "meeting": self._actors, "firsts": self._lines},
+            {"groups": Part(self._write, self._read)},
+        )
 
     def __len__(self) -> int:
         return len(self._groups)
@@ -96,16 +114,21 @@ class GroupStage(KeptState):
 
     def decide(self, meetings: Meetings) -> list[tuple[int, Flag]]:
         """Do as `apply`; return with each flag the action that tipped it (`Meetings.rows`)."""
+        if not len(meetings):
+            return []
         columns = Columns(*(np.ascontiguousarray(getattr(meetings, name)) for name in Columns._fields))
-        linked = np.zeros(OTHERS, np.uint64)
+        heard = Heard(np.zeros(OTHERS, np.uint64), np.empty(len(meetings), np.int64), np.zeros(1, np.int64))
         flags: list[tuple[int, Flag]] = []
         at = 0
         while at < len(meetings):
-            at, why = take_meetings(self._pairs.view(), self._actors.view(), columns, at, self._due_ms, linked)
+            tables = tables_of(self._pairs, self._actors, self._lines)
+            at, why = take_meetings(tables, columns, at, self._due_ms, heard)
+            for place in heard.again[: heard.many[0]].tolist():
+                self._take_name(int(meetings.actor[place]), meetings)
             if why == HEARING:
-                heard = self._hear(meetings, at - 1, linked[linked > 0].tolist())
-                flags += [(int(meetings.rows[at - 1]), flag) for flag in heard]
-            elif why != THROUGH:
+                told = self._hear(meetings, at - 1, heard.linked[heard.linked > 0].tolist())
+                flags += [(int(meetings.rows[at - 1]), flag) for flag in told]
+            elif why == NEEDS_ROOM:
                 make_way(self._pairs, OTHERS)
                 make_way(self._actors, 1)
         return flags

@@ -15,8 +15,8 @@ import msgspec
 import numpy as np
 
 from detectors.arena import Arena
-from detectors.compiled import compiled
-from detectors.hash_index import NO_ROOM, View, find_or_insert, mix
+from detectors.compiled import compiled, inlined
+from detectors.hash_index import FREE, NO_ROOM, View, find_or_insert, mix
 from detectors.kept_state import KeptState, Part, read_part, write_part
 from schemas.columns import Verb
 
@@ -40,14 +40,19 @@ CROWD_MAX = 40.0
 TARGETS_MAX = 50_000
 """Targets remembered: only those of the last minutes matter."""
 
+GONE_SHARE = 1 / 4
+"""Share of the targets that go at once at the bound: choosing them is a pass over all."""
+
 FIELDS: list[tuple[Any, ...]] = [
-    ("actors", np.uint64, OTHERS),
-    ("times", np.int64, OTHERS),
-    ("next", np.uint8),  # the place that is written next
-    ("crowd", np.float32),  # accounts lately, decayed by `WITHIN_MS`
     ("crowd_ms", np.int64),
+    ("crowd", np.float32),  # accounts lately, decayed by `WITHIN_MS`
+    ("next", np.uint8),  # the place that is written next
+    ("there", np.uint64, 2 * OTHERS),  # account and time (ms), in turns: most targets need the first cache line alone
 ]
-VERSION = 1
+THERE = 4
+"""Words of a row before `there`. Compiled code is slow with arrays inside of records, so it gets rows as words."""
+
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +98,21 @@ class _Found(NamedTuple):
     actions: NDArray[np.int64]
 
 
+def _room(rows: int) -> _Found:
+    """Return room for the meetings of so many actions."""
+    return _Found(
+        np.empty(rows, np.int64), np.empty((rows, OTHERS), np.uint64), np.empty(rows, np.float32),
+        np.empty(rows, np.int64),
+    )  # fmt: skip
+
+
+def _none(names: Names) -> Meetings:
+    """Return no meetings."""
+    none = _room(0)
+    ids = np.empty(0, np.uint64)
+    return Meetings(none.rows, ids, ids, ids, none.others, none.crowd, none.actions, none.rows, names)
+
+
 class Counted(msgspec.Struct):
     """What is kept besides the targets."""
 
@@ -104,34 +124,44 @@ class MeetingStage(KeptState):
 
     def __init__(self, targets_max: int = TARGETS_MAX) -> None:
         self._targets = Arena(FIELDS, targets_max, VERSION)
+        self._targets_max = targets_max
         self._actions = np.zeros(1, np.int64)
+        self._found = _room(0)
         super().__init__({"meetings": self._targets}, {"meetings": Part(self._write, self._read)})
 
     def apply(self, actions: Actions) -> Meetings:
         """Take actions in their order; return the meetings that they make."""
         n = len(actions)
+        if n > len(self._found.rows):
+            self._found = _room(2 * n)
+        found = self._found
         columns = _Columns(*(np.ascontiguousarray(getattr(actions, name)) for name in _Columns._fields))
-        found = _Found(
-            np.zeros(n, np.int64), np.zeros((n, OTHERS), np.uint64), np.zeros(n, np.float32), np.zeros(n, np.int64)
-        )
         at = made = 0
         while True:
-            at, made = meet(self._targets.view(), columns, at, made, self._actions, found)
+            at, made = meet(self._targets.view(), self._words(), columns, at, made, self._actions, found)
             if at == n:
                 break
-            self._targets.make_room()
-        rows = found.rows[:made]
+            if self._targets.capacity == self._targets_max and not self._targets.view().counters[FREE]:
+                self._targets.remove(self._targets.coldest(max(1, int(self._targets_max * GONE_SHARE))))
+            else:
+                self._targets.make_room()
+        if not made:
+            return _none(actions.names)
+        rows = found.rows[:made].copy()
         # The owner of an account that is followed is that account.
         owner = np.where(actions.verb[rows] == Verb.FOLLOW, actions.subject[rows], actions.owner[rows])
         return Meetings(
-            actions.ts[rows], actions.subject[rows], owner, actions.actor[rows], found.others[:made],
-            found.crowd[:made], found.actions[:made], rows, actions.names,
+            actions.ts[rows], actions.subject[rows], owner, actions.actor[rows], found.others[:made].copy(),
+            found.crowd[:made].copy(), found.actions[:made].copy(), rows, actions.names,
         )  # fmt: skip
 
     @property
     def bytes_resident(self) -> int:
         """Bytes held."""
         return self._targets.bytes_resident
+
+    def _words(self) -> NDArray[np.uint64]:
+        return self._targets.view().rows.view(np.uint64).reshape(self._targets.capacity, -1)
 
     def _write(self) -> bytes:
         return write_part(Counted(int(self._actions[0])), VERSION)
@@ -140,9 +170,35 @@ class MeetingStage(KeptState):
         self._actions[0] = read_part(data, Counted, VERSION).actions
 
 
+@inlined
+def _look_around(
+    target: NDArray[np.uint64], actor: np.uint64, ts: np.int64, others: NDArray[np.uint64], made: int
+) -> tuple[int, bool]:
+    """Write down who else has just been there; return how many, and whether the account was there already."""
+    met, known = 0, False
+    for each in range(THERE, THERE + 2 * OTHERS, 2):
+        other, then = target[each], np.int64(target[each + 1])
+        if other == np.uint64(0):
+            break
+        if other == actor:
+            known = True
+            # Who comes twice is there until the second time.
+            target[each + 1] = np.uint64(max(ts, then))
+        elif abs(ts - then) <= WITHIN_MS:
+            others[made, met] = other
+            met += 1
+    return met, known
+
+
 @compiled
 def meet(
-    view: View, actions: _Columns, start: int, made: int, counted: NDArray[np.int64], found: _Found
+    view: View,
+    words: NDArray[np.uint64],
+    actions: _Columns,
+    start: int,
+    made: int,
+    counted: NDArray[np.int64],
+    found: _Found,
 ) -> tuple[int, int]:
     """Take actions from `start` on; return how far it came (to make room and call again) and the meetings so far."""
     for place in range(start, len(actions.ts)):
@@ -150,32 +206,26 @@ def meet(
         if verb not in (Verb.LIKE, Verb.FOLLOW):
             continue
         ts, actor = actions.ts[place], actions.actor[place]
-        row, _ = find_or_insert(view, mix(actions.subject[place], np.int64(3)) | np.uint64(1), ts)
+        row, new = find_or_insert(view, mix(actions.subject[place], np.int64(3)) | np.uint64(1), ts)
         if row == NO_ROOM:
             return place, made
         counted[0] += 1
         target = view.rows[row]
-        target["crowd"] = target["crowd"] * 2.0 ** (-abs(ts - target["crowd_ms"]) / WITHIN_MS) + 1.0
-        target["crowd_ms"] = max(ts, target["crowd_ms"])
-        there, known = 0, False
-        actors, times = target["actors"], target["times"]
-        for each in range(OTHERS):
-            if actors[each] == np.uint64(0):
-                break
-            if actors[each] == actor:
-                known = True
-                # Who comes twice is there until the second time.
-                times[each] = max(ts, times[each])
-            elif abs(ts - times[each]) <= WITHIN_MS:
-                found.others[made, there] = actors[each]
-                there += 1
-        if not known:
-            each = int(target["next"]) % OTHERS
-            actors[each], times[each] = actor, ts
-            target["next"] = (each + 1) % OTHERS
-        if known or there + 1 < TOGETHER or target["crowd"] > CROWD_MAX:
-            found.others[made, :there] = 0
+        if new:
+            target["crowd"], target["crowd_ms"], target["next"] = 1.0, ts, 1
+            words[row, THERE], words[row, THERE + 1] = actor, np.uint64(ts)
             continue
+        target["crowd"] = target["crowd"] * np.exp2(-abs(ts - target["crowd_ms"]) / WITHIN_MS) + 1.0
+        target["crowd_ms"] = max(ts, target["crowd_ms"])
+        met, known = _look_around(words[row], actor, ts, found.others, made)
+        if known:
+            continue
+        mine = THERE + 2 * (int(target["next"]) % OTHERS)
+        words[row, mine], words[row, mine + 1] = actor, np.uint64(ts)
+        target["next"] = (int(target["next"]) + 1) % OTHERS
+        if met + 1 < TOGETHER or target["crowd"] > CROWD_MAX:
+            continue
+        found.others[made, met:] = 0
         found.rows[made], found.crowd[made], found.actions[made] = place, target["crowd"], counted[0]
         made += 1
     return len(actions.ts), made
