@@ -14,6 +14,7 @@ from detectors.composition import (
     corrected,
     fade,
     keep_pace,
+    leading_level,
     mix_factor,
     remember,
     suspicious_share,
@@ -21,7 +22,7 @@ from detectors.composition import (
 )
 from detectors.gate import GATE_SLOW, SETTLE_HOURS, gate, settle
 from detectors.sketches import SMALL_BITS, distinct, mark_seen, popcount, small_bit
-from detectors.subject_rows import CLICKS, HOURS, SEARCHES, SLOT_MS, SLOTS_HOUR
+from detectors.subject_rows import CLICKS, HOURS, LEVELS, SEARCHES, SLOT_MS, SLOTS_HOUR
 from detectors.suspects import Suspects, observe
 from detectors.windows import count, in_day, roll, start
 
@@ -135,7 +136,10 @@ def tips(row: Any, held: Any, rule: Any, pool: Any, passed: int, lane: int, rati
     if lane == SEARCHES and row["earned"] > PUSHED_MAX * row["clicks"]:
         return False
     nats = mix_factor(row, rule, pool) + company_factor(row, held)
-    return bool(nats >= rule["factor"][tier_of(in_day(row))] * factor)
+    needed = rule["factor"][tier_of(in_day(row))] * factor
+    if leading_level(row) < LEVELS - 1:
+        needed += rule["diluted"]
+    return bool(nats >= needed)
 
 
 @compiled

@@ -14,6 +14,7 @@ SPEC = Spec(
     words=Words("click", "clicks", "searchers", "result"),
     prior_rate=0.02,
     lift_min=2.0,
+    diluted_nats=0.0,  # a result that goes round is clicked where it stands: lift_min sees to that
 )
 
 

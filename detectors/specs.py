@@ -47,6 +47,8 @@ class Spec:
         gate_slow_nats: the same for the second door, at 24 hours and 7 days, behind which the mix must be clearer
             (`slow_factor`): a drip.
         slow_factor: factor on the Bayes factor behind the second door.
+        diluted_nats: added to the Bayes factor that is asked for where the share that fits best is not the greatest:
+            a crowd of strangers holds some who look bought, and what spreads brings strangers.
         wave_share, wave_factor: where suspicious actors have taken back this share of a day's actions, the factor
             on both thresholds.
         suspicious_nats: from which on a mark counts as suspicious.
@@ -71,6 +73,7 @@ class Spec:
     gate_nats: tuple[float, float, float, float] = (7.0, 7.0, 7.0, 7.0)
     gate_slow_nats: float = 1.5
     slow_factor: float = 1.75
+    diluted_nats: float = 5.0
     wave_share: float = 0.3
     wave_factor: float = 0.75
     suspicious_nats: float = 0.25
@@ -94,6 +97,7 @@ class Spec:
             ("gate", self.gate_nats),
             ("gate_slow", self.gate_slow_nats),
             ("slow_factor", self.slow_factor),
+            ("diluted", self.diluted_nats),
             ("wave_factor", self.wave_factor),
             ("wave_share", self.wave_share),
             ("threshold", learned.threshold),

@@ -108,6 +108,7 @@ RULE = np.dtype(
         ("gate", np.float32, 4),  # nats against the baseline, at the same scales
         ("gate_slow", np.float32),  # nats that open the second door at 24 h and 7 days
         ("slow_factor", np.float32),  # on the threshold behind the second door
+        ("diluted", np.float32),  # nats more of the Bayes factor where the greatest share does not fit best
         ("wave_factor", np.float32),  # on the threshold where actions are taken back in a wave
         ("wave_share", np.float32),  # of what came that is taken back
         ("threshold", np.float32, 5),  # nats, by size tier

@@ -1,0 +1,20 @@
+"""What spreads brings strangers, some of whom look bought: a few of them among many are not a purchase."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from schemas.columns import Verb
+from streams.pipeline import shipped_thresholds
+from tests.detectors.subject_traffic import HOUR_MS, START_MS, actions_of, bought, crowd, feed, in_time, stage
+
+
+@pytest.mark.parametrize(("odd", "flagged"), [(30, False), (60, True)])
+def test_a_crowd_that_is_odd_in_part_needs_clearer_evidence(odd: int, flagged: bool) -> None:  # noqa: FBT001
+    rng = np.random.default_rng(0)
+    acts = in_time(
+        crowd(rng, 200, START_MS, HOUR_MS, Verb.FOLLOW, "u1", mean=-0.5),
+        bought(rng, odd, START_MS, HOUR_MS, Verb.FOLLOW, "u1"),
+    )
+    assert bool(feed(stage(shipped_thresholds()), actions_of(acts))) is flagged
