@@ -108,6 +108,11 @@ class GroupStage(KeptState):
     def __len__(self) -> int:
         return len(self._groups)
 
+    @property
+    def bytes_resident(self) -> int:
+        """Bytes of the tables."""
+        return sum(table.bytes_resident for table in self.tables().values())
+
     def apply(self, meetings: Meetings) -> list[Flag]:
         """Take meetings in their order; return the flags that they bring."""
         return [flag for _, flag in self.decide(meetings)]

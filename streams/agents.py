@@ -1,4 +1,4 @@
-"""What the two agents do with a batch: records to marked actions, and blocks of actions to flags.
+"""What the agents do with a batch: records to marked actions, blocks of actions and meetings to flags.
 
 A batch's own work is synchronous, on columns; between two batches the loop runs. What a batch causes is queued
 in order and awaited apart, so that several batches of a partition are on their way at once, and the ticket in
@@ -22,6 +22,7 @@ from schemas.texts import differing
 from streams.blocks import BlockHeader, BlockRefused, Origin, pack_all, unpack
 from streams.dead_letters import StreamReason, letter, unreadable
 from streams.publish import all_of
+from streams.surges import pack_all as pack_surges
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping, Sequence
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from streams.publish import Publisher, Sent
     from streams.sources import Sources
     from streams.stages import Stages
+    from streams.surges import Met
 
 log = logging.getLogger(__name__)
 
@@ -141,7 +143,7 @@ class ActorsAgent:
         for code, count in enumerate(np.bincount(marked.outcome, minlength=len(Outcome)).tolist()):
             if count:
                 self._metrics.events.labels(topic, _OUTCOME_LABELS[Outcome(code)]).inc(count)
-        _count_letters(self._metrics, topic, letters)
+        count_letters(self._metrics, topic, letters)
         if letters:
             self._metrics.events.labels(topic, "dead_letter").inc(len(letters))
         misrouted = misrouted_keys(batch, events)
@@ -153,7 +155,7 @@ class ActorsAgent:
 
 
 class SubjectsAgent:
-    """Blocks of actions → flags."""
+    """Blocks of actions → flags, and the meetings among them."""
 
     def __init__(
         self,
@@ -173,6 +175,7 @@ class SubjectsAgent:
         """Work on one batch whose ticket was started."""
         started = time.perf_counter()
         flags: list[Flag] = []
+        met: list[Met] = []
         letters: list[Letter] = list(unreadable(batch))
         for row, value in enumerate(batch.values):
             try:
@@ -180,15 +183,18 @@ class SubjectsAgent:
             except BlockRefused as refused:
                 letters.append(letter(batch, row, StreamReason.NOT_A_BLOCK, str(refused)))
             else:
-                flags += self._apply(batch.source, block)
-        _count_letters(self._metrics, batch.source.topic, letters)
+                flags += self._apply(batch.source, block, met, int(batch.offsets[row]))
+        surges = pack_surges(batch.source.partition, met)
+        count_letters(self._metrics, batch.source.topic, letters)
         self._metrics.batch_seconds.labels("subjects").observe(time.perf_counter() - started)
         sent: list[Sent] = [await self._publisher.flag(flag) for flag in flags]
+        sent += [await self._publisher.surges(value) for value in surges]
         if letters:
             sent.append(self._dead_letters.write(letters, batch.source.partition))
         self._completion.finish_after(batch, sent)
 
-    def _apply(self, at: Partition, block: Block) -> list[Flag]:
+    def _apply(self, at: Partition, block: Block, met: list[Met] | None = None, offset: int = -1) -> list[Flag]:
+        """Apply a block; return the flags, and add the meetings of its actions to `met` with the block's offset."""
         stage, seen = self._stages.subjects(at.partition)
         header = block.header
         if not len(block.offsets):
@@ -199,7 +205,11 @@ class SubjectsAgent:
         seen[header.source] = max(seen.get(header.source, -1), int(block.offsets[-1]))
         if new == len(block.offsets):
             return []
-        return stage.apply(_slice(block.actions, new, len(block.offsets)) if new else block.actions, header.source)
+        actions = _slice(block.actions, new, len(block.offsets)) if new else block.actions
+        meetings = self._stages.meetings(at.partition)
+        if meetings is not None and met is not None:
+            met.append((offset, meetings.apply(actions)))
+        return stage.apply(actions, header.source)
 
 
 def cut_to_size(
@@ -235,7 +245,8 @@ def _letters(batch: FetchedBatch, refusals: Sequence[Refusal]) -> list[Letter]:
     return [*made, *unreadable(batch)] if batch.unreadable else made
 
 
-def _count_letters(metrics: Metrics, topic: str, letters: Sequence[Letter]) -> None:
+def count_letters(metrics: Metrics, topic: str, letters: Sequence[Letter]) -> None:
+    """Count dead letters by their reason."""
     for one in letters:
         metrics.dead_letters.labels(topic, one.reason.value).inc()
 

@@ -1,4 +1,4 @@
-"""The Faust app: two agents on four topics, over the batch transport, and nothing else of Faust switched on.
+"""The Faust app: three agents on five topics, over the batch transport, and nothing else of Faust switched on.
 
 No tables, no leader, no web, no acks of Faust's own (`acks=False`: the ledger decides what is committed), no
 topics created. Faust gives the agents, their streams and life cycle, flow control, and the group membership.
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from streams.agents import ActorsAgent, SubjectsAgent
     from streams.commits import Ledger, Partition
     from streams.fetched import FetchedBatch
+    from streams.groups_agent import GroupsAgent
     from streams.lifecycle import Lifecycle
     from streams.settings import Settings
 
@@ -120,8 +121,10 @@ def build_app(settings: Settings, ledger: Ledger, lifecycle: Lifecycle, observer
     return app
 
 
-def add_agents(app: BatchApp, settings: Settings, actors: ActorsAgent, subjects: SubjectsAgent) -> None:
-    """Declare the agents: `actors` over the three input topics, `subjects` over the actions."""
+def add_agents(
+    app: BatchApp, settings: Settings, actors: ActorsAgent, subjects: SubjectsAgent, groups: GroupsAgent
+) -> None:
+    """Declare the agents: `actors` over the three input topics, `subjects` over the actions, `groups` over meetings."""
 
     async def actors_agent(stream: Any) -> None:
         async for batch in stream:
@@ -131,13 +134,19 @@ def add_agents(app: BatchApp, settings: Settings, actors: ActorsAgent, subjects:
         async for batch in stream:
             await _begin(app, batch, subjects)
 
+    async def groups_agent(stream: Any) -> None:
+        async for batch in stream:
+            await _begin(app, batch, groups)
+
     inputs = app.topic(*settings.input_topics.values(), schema=BatchSchema(), acks=False, internal=False)
     actions = app.topic(settings.topic_actions, schema=BatchSchema(), acks=False, internal=False)
+    surges = app.topic(settings.topic_surges, schema=BatchSchema(), acks=False, internal=False)
     app.agent(inputs, name="actors")(actors_agent)
     app.agent(actions, name="subjects")(subjects_agent)
+    app.agent(surges, name="groups")(groups_agent)
 
 
-async def _begin(app: BatchApp, batch: FetchedBatch, agent: ActorsAgent | SubjectsAgent) -> None:
+async def _begin(app: BatchApp, batch: FetchedBatch, agent: ActorsAgent | SubjectsAgent | GroupsAgent) -> None:
     # After a failure nothing more is begun: what follows would stand on work that is not done.
     if app.lifecycle.failure is None and batch.ticket is not None and app.ledger.start(batch.ticket):
         await guarded(agent.process(batch), app.lifecycle)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from array import array
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -30,6 +30,22 @@ def write_names(keys: NDArray[np.uint64], names: Sequence[str | None]) -> bytes:
     return b"".join([_TEXT_BYTES.pack(len(text)), keys.tobytes(), array("H", lengths).tobytes(), text])
 
 
+class Some(NamedTuple):
+    """Hashes, shape (k,), the bytes of each name, and the names end to end."""
+
+    keys: NDArray[np.uint64]
+    lengths: NDArray[np.uint16]
+    text: bytes
+
+
+def join_names(parts: Sequence[Some]) -> tuple[bytes, int]:
+    """Write a table of the names in all parts, and say how many it has; one that comes twice stands in it twice."""
+    keys, lengths, texts = zip(*parts, strict=True)
+    text = b"".join(texts)
+    columns = (np.concatenate(keys).tobytes(), np.concatenate(lengths).tobytes())
+    return b"".join([_TEXT_BYTES.pack(len(text)), *columns, text]), sum(map(len, keys))
+
+
 class NameTable:
     """Hashes, shape (n,), and the UTF-8 of their names. It is `detectors.actions.Names`."""
 
@@ -51,6 +67,16 @@ class NameTable:
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    def some(self, wanted: NDArray[np.uint64]) -> Some:
+        """Return what the block carries of some hashes, shape (k,), given once each and ascending."""
+        at = np.minimum(np.searchsorted(wanted, self.keys), len(wanted) - 1)
+        rows = np.flatnonzero((wanted[at] == self.keys) & (self._lengths > 0))
+        ends = np.cumsum(self._lengths, dtype=np.int64)[rows]
+        lengths, text = self._lengths[rows], self._text
+        starts = (ends - lengths).tolist()
+        parts = [text[start:end] for start, end in zip(starts, ends.tolist(), strict=True)]
+        return Some(self.keys[rows], lengths, b"".join(parts))
 
     def find(self, key: int) -> str | None:
         """Return the name behind a hash, or None where the block does not carry it."""

@@ -23,7 +23,8 @@ from streams.checkpoint_log import CheckpointLog
 from streams.checkpoint_restore import Collected
 from streams.commits import Partition
 from streams.errors import MembershipLost, StateUnreadable
-from streams.stages import ACTORS, SUBJECTS
+from streams.stages import ACTORS, GROUPS, SUBJECTS
+from streams.surges import PARTITION as GROUPS_PARTITION
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -47,7 +48,7 @@ LOOK_S = 0.25
 
 
 class Name(NamedTuple):
-    """A stage: "actors" or "subjects", and its partition number."""
+    """A stage: "actors", "subjects" or "groups", and its partition number."""
 
     stage: str
     partition: int
@@ -147,6 +148,8 @@ class Checkpoints:
         """
         self._moving = True
         wanted = {Name(SUBJECTS, p.partition) for p in offsets if p.topic == self._settings.topic_actions}
+        if Partition(self._settings.topic_surges, GROUPS_PARTITION) in offsets:
+            wanted.add(Name(GROUPS, GROUPS_PARTITION))
         wanted |= {Name(ACTORS, p.partition) for p in offsets if p.topic in self._inputs}
         async with self._one_at_a_time:
             for name, kept in list(self._kept.items()):
@@ -194,9 +197,13 @@ class Checkpoints:
         count: tuple[int, int],
     ) -> None:
         done, among = count
-        settings, actors = self._settings, name.stage == ACTORS
-        source = Partition(settings.topic_actor_state if actors else settings.topic_subject_state, name.partition)
-        topics = self._inputs if actors else [settings.topic_actions]
+        settings = self._settings
+        state_topic, topics = {
+            ACTORS: (settings.topic_actor_state, self._inputs),
+            SUBJECTS: (settings.topic_subject_state, [settings.topic_actions]),
+            GROUPS: (settings.topic_group_state, [settings.topic_surges]),
+        }[name.stage]
+        source = Partition(state_topic, name.partition)
         inputs = [Partition(topic, name.partition) for topic in topics]
         self.restoring = f"restoring state, {done} of {among} partitions done"
         collected = Collected(source)
@@ -206,7 +213,7 @@ class Checkpoints:
             self._metrics.restore_progress.set((done + some.progress / 2) / among)
         collected.require(name.stage, settings.partitions, set(topics))
         term, nonce = max(collected.term_max + 1, generation), secrets.token_hex(8)
-        held = self._stages.new_actors() if actors else self._stages.new_subjects()
+        held = self._stages.new(name.stage)
         owned = CheckpointLog(owner_name(term, nonce))
         rows = 0
         for some_rows in collected.apply(held.state, owned):
@@ -339,7 +346,7 @@ class Checkpoints:
 
     def set_gauges(self) -> None:
         """Tell how old the oldest checkpoint is, and how much a restore would read."""
-        by_stage: dict[str, int] = dict.fromkeys((ACTORS, SUBJECTS), 0)
+        by_stage: dict[str, int] = dict.fromkeys((ACTORS, SUBJECTS, GROUPS), 0)
         for kept in self._kept.values():
             by_stage[kept.name.stage] += kept.log.raw_bytes
         for stage, size in by_stage.items():

@@ -55,6 +55,7 @@ def planned_topics(settings: Settings) -> list[TopicPlan]:
         dead_letters=settings.topic_dead_letters,
         actor_state=settings.topic_actor_state,
         subject_state=settings.topic_subject_state,
+        group_state=settings.topic_group_state,
     )
     return plan(
         names,

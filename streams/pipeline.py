@@ -21,6 +21,8 @@ from schemas.decode import decode_batch
 from schemas.flags import Mode
 from schemas.texts import differing
 from streams.blocks import BlockHeader, pack, unpack
+from streams.surges import pack_all as pack_surges
+from streams.surges import unpack as unpack_surges
 
 if TYPE_CHECKING:
     from streams.settings import Settings
@@ -71,9 +73,14 @@ def build_subject_stage(settings: Settings, thresholds: Thresholds | None = None
     )
 
 
-def build_group_stages(settings: Settings) -> tuple[MeetingStage, GroupStage]:
-    """Build the search for groups: who meets at the targets of one partition, and who keeps meeting."""
-    return MeetingStage(), GroupStage(Mode(settings.mode_lockstep))
+def build_meeting_stage() -> MeetingStage:
+    """Build the stage that finds who meets at the targets of one partition of the actions."""
+    return MeetingStage()
+
+
+def build_group_stage(settings: Settings) -> GroupStage:
+    """Build the stage that finds who keeps meeting, anywhere."""
+    return GroupStage(Mode(settings.mode_lockstep))
 
 
 def warm_up(settings: Settings) -> None:
@@ -85,6 +92,17 @@ def warm_up(settings: Settings) -> None:
         actions = actors.apply(events).actions
         block = unpack(pack(actions, np.zeros(len(actions), np.int64), BlockHeader(topic.name, 0, 0, 0, 0)))
         subjects.apply(block.actions, topic.name)
+    _warm_up_groups(settings, actors)
+
+
+def _warm_up_groups(settings: Settings, actors: ActorStage) -> None:
+    follows = [_WARM_UP[Topic.FOLLOWS].replace(b'"a"', b'"%d"' % n).replace(b'"e"', b'"%d"' % n) for n in range(4)]
+    events, _ = decode_batch(Topic.FOLLOWS, follows, None)
+    actions = actors.apply(events).actions
+    block = unpack(pack(actions, np.arange(len(actions)), BlockHeader(Topic.FOLLOWS.name, 0, 0, 3, 0)))
+    groups = build_group_stage(settings)
+    for value in pack_surges(0, [(0, build_meeting_stage().apply(block.actions))]):
+        groups.apply(unpack_surges(value).meetings)
 
 
 def _shipped(name: str) -> bytes:

@@ -16,6 +16,7 @@ from aiokafka.errors import KafkaError
 
 from schemas.flags import Flag, Status, cloudevent_headers, encode_flag
 from streams.errors import ProduceFailed
+from streams.surges import PARTITION as GROUPS_PARTITION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,9 +33,17 @@ class Publisher:
     """Sends blocks and flags for the agents."""
 
     def __init__(
-        self, producer: BatchProducer, metrics: Metrics, recent: RecentFlags, actions: str, flags: str, source: str
+        self,
+        producer: BatchProducer,
+        metrics: Metrics,
+        recent: RecentFlags,
+        actions: str,
+        flags: str,
+        source: str,
+        surges: str = "",
     ) -> None:
-        """`actions` and `flags` are topic names; `source` names this deployment in the flags' `ce_source`."""
+        """`actions`, `flags`, `surges` are topic names; `source` names this deployment in the flags' `ce_source`."""
+        self._surges = surges
         self._producer = producer
         self._metrics = metrics
         self._recent = recent
@@ -56,6 +65,10 @@ class Publisher:
         self._metrics.blocks.inc()
         self._metrics.block_bytes.inc(len(value))
         return sent
+
+    async def surges(self, value: bytes) -> Sent:
+        """Queue one record of meetings, for the one partition where they come together."""
+        return await self._queued(self._surges, self._producer.submit(self._surges, value, partition=GROUPS_PARTITION))
 
     async def flag(self, flag: Flag) -> Sent:
         """Stamp and queue one flag."""

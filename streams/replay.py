@@ -23,7 +23,7 @@ from detectors.actors import Outcome
 from schemas.columns import Topic
 from schemas.flags import Flag, encode_flag
 from streams.errors import RecordedTrafficError
-from streams.pipeline import build_actor_stage, build_group_stages, build_subject_stage, warm_up
+from streams.pipeline import build_actor_stage, build_group_stage, build_meeting_stage, build_subject_stage, warm_up
 from streams.recorded import STEMS, Recording
 from streams.replay_report import Progress, print_summary
 
@@ -86,7 +86,7 @@ class _Groups:
     """The search for groups, over the actions of the whole recording."""
 
     def __init__(self, settings: Settings) -> None:
-        self._meetings, self._groups = build_group_stages(settings)
+        self._meetings, self._groups = build_meeting_stage(), build_group_stage(settings)
 
     def apply(self, actions: Actions) -> list[tuple[int, Flag]]:
         """Take actions; return the flags that they bring, each with the place of the action that tipped it."""

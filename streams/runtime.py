@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from streams.blocks import BlockHeader, pack_watermark
 from streams.errors import ProduceFailed
 from streams.publish import all_of
-from streams.stages import ACTORS, SUBJECTS
+from streams.stages import ACTORS, GROUPS, SUBJECTS
 from streams.vitals import Vitals
 
 if TYPE_CHECKING:
@@ -88,17 +88,18 @@ class Runtime:
         kept = [number for number in {p.partition for p in fits} if {(t, number) for t in self._inputs} <= fits]
         subjects = [p.partition for p in fits if p.topic == actions]
         if self.checkpoints is None:
-            self._stages.keep(kept, subjects)
+            groups = [p.partition for p in fits if p.topic == self._settings.topic_surges]
+            self._stages.keep(kept, subjects, groups)
         else:
             names = self.checkpoints.keep(self._assigned)
             kept = [n.partition for n in self._stayed & names if n.stage == ACTORS]
-            self._stages.keep(*([n.partition for n in names if n.stage == each] for each in (ACTORS, SUBJECTS)))
+            self._stages.keep(*([n.partition for n in names if n.stage == each] for each in (ACTORS, SUBJECTS, GROUPS)))
         inputs = [p for p in self._assigned if p.topic in self._inputs]
         self._sources.assign(inputs, [p for p in inputs if p.partition not in kept], time.monotonic())
         self._catch_up_sources(offsets)
         self._metrics.rebalances.inc()
         by_topic = Counter(p.topic for p in self._assigned)
-        for topic in (*self._inputs, actions):
+        for topic in (*self._inputs, actions, self._settings.topic_surges):
             self._metrics.assigned_partitions.labels(topic).set(by_topic[topic])
         self._progress.touch()
         self._ready = True
@@ -162,7 +163,7 @@ class Runtime:
 
     def _set_gauges(self) -> None:
         metrics, now = self._metrics, time.time()
-        for topic in (*self._inputs, self._settings.topic_actions):
+        for topic in (*self._inputs, self._settings.topic_actions, self._settings.topic_surges):
             metrics.consumer_lag.labels(topic).set(self._lag[topic])
         metrics.in_flight_batches.set(self._ledger.in_flight_batches)
         metrics.in_flight_bytes.set(self._ledger.in_flight_bytes)

@@ -75,6 +75,7 @@ class Settings(BaseSettings):
     topic_surges: TopicName = Field(default="boostwatch.surges", description=_TOPIC_RULE)
     topic_actor_state: TopicName = Field(default="boostwatch.actor-state", description=_TOPIC_RULE)
     topic_subject_state: TopicName = Field(default="boostwatch.subject-state", description=_TOPIC_RULE)
+    topic_group_state: TopicName = Field(default="boostwatch.group-state", description=_TOPIC_RULE)
     partitions: int = Field(
         default=8, ge=1, le=4096, description="1 to 4096, for every topic alike; not to be changed later"
     )
@@ -144,7 +145,7 @@ class Settings(BaseSettings):
     mode_keyword_ranking: Mode = Field(default="live", description="live, or shadow while on trial")
     mode_keyword_trend: Mode = Field(default="live", description="live, or shadow while on trial")
     mode_automation: Mode = Field(default="live", description="live, or shadow while on trial")
-    mode_lockstep: Mode = Field(default="live", description="live, or shadow while on trial; in replay so far")
+    mode_lockstep: Mode = Field(default="live", description="live, or shadow while on trial")
 
     @classmethod
     def settings_customise_sources(

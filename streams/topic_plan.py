@@ -50,6 +50,7 @@ class TopicNames:
     dead_letters: str = "boostwatch.dead-letters"
     actor_state: str = "boostwatch.actor-state"
     subject_state: str = "boostwatch.subject-state"
+    group_state: str = "boostwatch.group-state"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,4 +128,5 @@ def plan(
         topic(names.dead_letters, refused, vital=must_carry_blocks, co_partitioned=False),
         topic(names.actor_state, state, vital=must_keep_rows),
         topic(names.subject_state, state, vital=must_keep_rows),
+        topic(names.group_state, state, vital=must_keep_rows),
     ]

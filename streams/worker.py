@@ -26,9 +26,10 @@ from streams.commits import Ledger, Partition
 from streams.connections import planned_topics, security_of
 from streams.dead_letters import DeadLetterWriter
 from streams.errors import BoostwatchError, BrokerError
+from streams.groups_agent import GroupsAgent
 from streams.lifecycle import Lifecycle
 from streams.metrics import Metrics
-from streams.pipeline import build_actor_stage, build_subject_stage, warm_up
+from streams.pipeline import build_actor_stage, build_group_stage, build_meeting_stage, build_subject_stage, warm_up
 from streams.publish import Publisher
 from streams.recent import RecentFlags
 from streams.runtime import Runtime
@@ -74,11 +75,12 @@ def require_topics(settings: Settings) -> None:
     needed = {
         *settings.input_topics.values(),
         settings.topic_actions,
+        settings.topic_surges,
         settings.topic_flags,
         settings.topic_dead_letters,
     }
     if settings.checkpoint_ms > 0:
-        needed |= {settings.topic_actor_state, settings.topic_subject_state}
+        needed |= {settings.topic_actor_state, settings.topic_subject_state, settings.topic_group_state}
     with clients.admin(settings.bootstrap, security_of(settings)) as admin:
         topics.require(admin, [planned for planned in planned_topics(settings) if planned.name in needed])
 
@@ -142,6 +144,8 @@ class Worker:
             lambda: build_actor_stage(settings),
             lambda: build_subject_stage(settings),
             [Partition(topic, n) for topic in settings.input_topics.values() for n in range(settings.partitions)],
+            build_meeting_stage,
+            lambda: build_group_stage(settings),
         )
         progress = self._progress = Progress()
         self._runtime = Runtime(settings, self._ledger, lifecycle, self._metrics, stages, sources, progress)
@@ -154,6 +158,7 @@ class Worker:
             actions=settings.topic_actions,
             flags=settings.topic_flags,
             source=f"/boostwatch/{settings.group_id}",
+            surges=settings.topic_surges,
         )
         if checkpoints:
             options = self._app.options
@@ -175,6 +180,7 @@ class Worker:
             settings,
             ActorsAgent(named, stages, sources, self._publisher, dead_letters, self._metrics, completion),
             SubjectsAgent(stages, self._publisher, dead_letters, self._metrics, completion),
+            GroupsAgent(stages, self._publisher, dead_letters, self._metrics, completion),
         )
 
     async def run(self) -> None:

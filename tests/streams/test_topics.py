@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 NAMES = TopicNames()
 INPUTS = (NAMES.likes, NAMES.follows, NAMES.searches)
-STATE = (NAMES.actor_state, NAMES.subject_state)
+STATE = (NAMES.actor_state, NAMES.subject_state, NAMES.group_state)
 
 
 def planned(partitions: int = 4, **options: int | bool) -> dict[str, TopicPlan]:
