@@ -67,7 +67,8 @@ LAST_LOOKS = 5
 
 def run(settings: Settings, seconds: int, seed: int) -> int:
     """Run the demo and return 0. Raises DemoFailed where a part of it did not do its work."""
-    for name in (signal.SIGTERM, signal.SIGHUP):  # so that nothing that was started stays behind
+    # So that nothing that was started stays behind; the first also where a shell began this in the background.
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, signal.default_int_handler)
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="boostwatch-demo-")))

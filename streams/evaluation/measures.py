@@ -60,7 +60,7 @@ def upper_rate(count: int, exposure: float) -> float:
     """Return the upper 95 % limit of a rate of rare events: Poisson, one-sided, by Wilson and Hilferty's cube.
 
     >>> round(upper_rate(0, 1.0), 1), round(upper_rate(3, 1.0), 1)
-    (3.0, 7.8)
+    (3.0, 7.7)
     """
     if exposure <= 0:
         return float("inf")

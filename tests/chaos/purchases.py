@@ -16,8 +16,8 @@ MARGIN_MS = 35_000
 ACTORS = 70
 """Several times what any kind needs to be flagged."""
 
-EACH = 3
-"""Purchases of each kind in a wave."""
+EACH = 2
+"""Purchases of each kind in a wave: more, and bought actors would be what newcomers usually are."""
 
 LENGTH_MS = (20_000, 100_000)
 """Some are over soon, so that a state that is lost then cannot be had again from what is still to come."""

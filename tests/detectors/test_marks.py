@@ -119,7 +119,7 @@ def test_a_flat_model_gives_its_nats_per_unit_and_nothing_else() -> None:
 
 def test_the_shipped_model_says_where_it_comes_from() -> None:
     provenance = shipped().provenance
-    assert provenance["command"] == "python -m streams.training"
+    assert provenance["command"] == "boostwatch train"
     assert provenance["events"] > provenance["actions"] > 100_000
     learned, held_out = ({name.split("-")[0] for name in provenance[of]} for of in ("directories", "held_out"))
     assert len(learned) >= 4
