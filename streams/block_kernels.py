@@ -17,6 +17,9 @@ from detectors.compiled import compiled, inlined
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+NAMED_ONE_IN = 4
+"""A power of two. Groups are made of accounts of which none looks bought: after some meetings each has been named."""
+
 SUBJECT, OWNER, ITEM, ACTOR, OFFSET, TS, WATERMARK, POSITION, DEVICE, TRAITS, MARK, VERB = range(12)
 """The rows of a matrix of columns."""
 
@@ -91,6 +94,12 @@ def key_tables(rows: int, seed: int) -> KeyTables:
     )
 
 
+@inlined
+def _in_turn(actor: int, offset: int) -> bool:
+    """Return whether an actor is named at this action whatever its mark: by what is the same when it is sent again."""
+    return (actor ^ offset) & (NAMED_ONE_IN - 1) == 0
+
+
 @compiled
 def index_keys(
     matrix: NDArray[np.int64], start: int, end: int, named_from: int, tables: KeyTables, first_key: int
@@ -98,13 +107,17 @@ def index_keys(
     """Replace the keyed columns of rows `start` to `end` by places in a table of keys; return where the table ends.
 
     The table begins at `tables.keys[first_key]`, in the order in which keys first occur. Actors with a mark of at
-    least `named_from` are in it too, so that they are named.
+    least `named_from` are in it too, so that they are named, and any other at one in `NAMED_ONE_IN` of its actions.
     """
     mask = len(tables.slots) - 1
     end_key = first_key
     for column in range(KEYED + 1):
         for row in range(start, end):
-            if column == ACTOR and matrix[MARK, row] < named_from:
+            if (
+                column == ACTOR
+                and matrix[MARK, row] < named_from
+                and not _in_turn(matrix[ACTOR, row], matrix[OFFSET, row])
+            ):
                 continue
             key = np.uint64(matrix[column, row])
             slot = np.int64(((key ^ tables.seed) * _SCATTER) >> tables.shift)

@@ -55,7 +55,7 @@ RAW_BYTES_MAX = 64 << 20
 
 NAMED_MARK_MIN = 16
 """An actor is named from this mark on (1 nat, e times as likely bought as organic), so that evidence can show
-sample actors; naming every organic actor would double a block."""
+sample actors; naming every organic actor would double a block, so others are named now and then (`NAMED_ONE_IN`)."""
 
 _IDLE = 1
 _PREFIX = struct.Struct("<4sBBHIIIIqqqQ")
