@@ -1,4 +1,8 @@
-"""What is bought during a run: waves of purchases of all four kinds, each within one slot of event time."""
+"""What is bought during a run: waves of purchases of three kinds, each within one slot of event time.
+
+Bought followers are left out: whether new accounts that follow look bought hangs on who else is new at that moment,
+and in so small a world that hangs on which of the three topics a worker reads first after a fault.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ SLOT_MS = 300_000
 MARGIN_MS = 35_000
 """From a slot's edges: no reordering moves an action into another slot, and no clock is wrong here."""
 
-ACTORS = 70
+ACTORS = 60
 """Several times what any kind needs to be flagged."""
 
 EACH = 2
@@ -39,7 +43,7 @@ def purchases(seed: int, live_from_ms: int, seconds: float) -> Iterator[Action]:
     rng = Random(seed + 7)
     actions: list[Action] = []
     for wave, (begin_ms, end_ms) in enumerate(waves(live_from_ms, seconds)):
-        for kind, make in enumerate((_follow, _like, _rank, _trend)):
+        for kind, make in enumerate(MAKERS):
             for number in range(EACH):
                 actions += _purchase(rng, f"{seed}-{wave}-{kind}-{number}", make, begin_ms, end_ms)
     yield from sorted(actions)
@@ -75,13 +79,6 @@ def _purchase(rng: Random, name: str, make: Make, begin_ms: int, end_ms: int) ->
     return made
 
 
-def _follow(name: str, actor: str, ts_ms: int, number: int) -> tuple[str, dict[str, object]]:
-    return "follows", {
-        "event_id": f"bf-{name}-{number}", "ts": ts_ms, "actor_id": actor, "action": "follow",
-        "target_id": f"star-{name}", "surface": "profile",
-    }  # fmt: skip
-
-
 def _like(name: str, actor: str, ts_ms: int, number: int) -> tuple[str, dict[str, object]]:
     return "likes", {
         "event_id": f"bl-{name}-{number}", "ts": ts_ms, "actor_id": actor, "action": "like",
@@ -101,3 +98,6 @@ def _trend(name: str, actor: str, ts_ms: int, number: int) -> tuple[str, dict[st
         "event_id": f"bt-{name}-{number}", "ts": ts_ms, "actor_id": actor, "query": f"trending {name}",
         "surface": "search",
     }  # fmt: skip
+
+
+MAKERS: tuple[Make, ...] = (_like, _rank, _trend)

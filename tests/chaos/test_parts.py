@@ -76,7 +76,7 @@ def test_a_purchase_stays_within_its_slot_and_every_kind_is_bought() -> None:
         slots.setdefault(event["device_id"], set()).add(event["ts"] // SLOT_MS)
         kinds.add(event["event_id"][:2])
     assert len(waves(live_from_ms, 600.0)) == 2
-    assert kinds == {"bf", "bl", "br", "bt"}
+    assert kinds == {"bl", "br", "bt"}
     assert {len(some) for some in slots.values()} == {1}
 
 

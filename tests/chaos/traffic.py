@@ -1,4 +1,4 @@
-"""The seeded stream of a run: organic traffic with purchases of all four kinds, broken records and repeats in it.
+"""The seeded stream of a run: organic traffic with purchases of three kinds, broken records and repeats in it.
 
 Two runs over one log read its partitions in another order: which topic of a partition comes first is up to the
 fetches, and differs by minutes after a fault. So what is bought here is bought with margin, so that no decision
