@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from streams.publish import all_of
 from streams.surges import pack_all as pack_surges
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
     from typing import Any
 
     from numpy.typing import NDArray
@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from streams.surges import Met
 
 log = logging.getLogger(__name__)
+
+_Packed = TypeVar("_Packed")
 
 BLOCK_BYTES_MAX = 512 * 1024
 """A block larger than this is cut in two: half of what a broker takes by default, 1 MiB."""
@@ -76,7 +78,31 @@ class Completion:
             self._lifecycle.fail(error)
 
 
-class ActorsAgent:
+class Agent:
+    """What all agents have: the stages, where what they find goes to, and how a batch ends."""
+
+    def __init__(
+        self,
+        stages: Stages,
+        publisher: Publisher,
+        dead_letters: DeadLetterWriter,
+        metrics: Metrics,
+        completion: Completion,
+    ) -> None:
+        self._stages = stages
+        self._publisher = publisher
+        self._dead_letters = dead_letters
+        self._metrics = metrics
+        self._completion = completion
+
+    def _finish(self, batch: FetchedBatch, sent: list[Sent], letters: Sequence[Letter]) -> None:
+        """Let a batch's ticket be finished once all of this is acknowledged, its dead letters included."""
+        if letters:
+            sent.append(self._dead_letters.write(letters, batch.source.partition))
+        self._completion.finish_after(batch, sent)
+
+
+class ActorsAgent(Agent):
     """likes, follows, searches → marked actions, in blocks for the subject partitions, and flags about actors."""
 
     def __init__(
@@ -90,13 +116,9 @@ class ActorsAgent:
         completion: Completion,
     ) -> None:
         """`topics` says which input topic a Kafka topic is."""
+        super().__init__(stages, publisher, dead_letters, metrics, completion)
         self._topics = topics
-        self._stages = stages
         self._sources = sources
-        self._publisher = publisher
-        self._dead_letters = dead_letters
-        self._metrics = metrics
-        self._completion = completion
 
     async def process(self, batch: FetchedBatch) -> None:
         """Work on one batch whose ticket was started."""
@@ -116,9 +138,7 @@ class ActorsAgent:
         sent += [await self._publisher.flag(flag) for flag in marked.flags]
         source = self._sources.get(batch.source, time.monotonic())
         source.sent({partition for partition, _ in blocks}, marked.watermark, batch.offset_next - 1)
-        if letters:
-            sent.append(self._dead_letters.write(letters, batch.source.partition))
-        self._completion.finish_after(batch, sent)
+        self._finish(batch, sent, letters)
 
     def _blocks(
         self, batch: FetchedBatch, events: Events, marked: Marked, offsets: NDArray[np.int64]
@@ -154,47 +174,26 @@ class ActorsAgent:
             self._metrics.last_record.labels(topic).set(int(batch.timestamps[-1]) / 1000)
 
 
-class SubjectsAgent:
+class SubjectsAgent(Agent):
     """Blocks of actions → flags, and the meetings among them."""
-
-    def __init__(
-        self,
-        stages: Stages,
-        publisher: Publisher,
-        dead_letters: DeadLetterWriter,
-        metrics: Metrics,
-        completion: Completion,
-    ) -> None:
-        self._stages = stages
-        self._publisher = publisher
-        self._dead_letters = dead_letters
-        self._metrics = metrics
-        self._completion = completion
 
     async def process(self, batch: FetchedBatch) -> None:
         """Work on one batch whose ticket was started."""
         started = time.perf_counter()
         flags: list[Flag] = []
         met: list[Met] = []
-        letters: list[Letter] = list(unreadable(batch))
-        for row, value in enumerate(batch.values):
-            try:
-                block = unpack(value)
-            except BlockRefused as refused:
-                letters.append(letter(batch, row, StreamReason.NOT_A_BLOCK, str(refused)))
-            else:
-                flags += self._apply(batch.source, block, met, int(batch.offsets[row]))
+        blocks, letters = unpacked(batch, unpack)
+        for row, block in blocks:
+            flags += self.apply(batch.source, block, int(batch.offsets[row]), met)
         surges = pack_surges(batch.source.partition, met)
         count_letters(self._metrics, batch.source.topic, letters)
         self._metrics.batch_seconds.labels("subjects").observe(time.perf_counter() - started)
         sent: list[Sent] = [await self._publisher.flag(flag) for flag in flags]
         sent += [await self._publisher.surges(value) for value in surges]
-        if letters:
-            sent.append(self._dead_letters.write(letters, batch.source.partition))
-        self._completion.finish_after(batch, sent)
+        self._finish(batch, sent, letters)
 
-    def _apply(self, at: Partition, block: Block, met: list[Met] | None = None, offset: int = -1) -> list[Flag]:
-        """Apply a block; return the flags, and add the meetings of its actions to `met` with the block's offset."""
+    def apply(self, at: Partition, block: Block, offset: int, met: list[Met]) -> list[Flag]:
+        """Apply the block at an offset; return the flags, and add the meetings of its actions to `met`."""
         stage, seen = self._stages.subjects(at.partition)
         header = block.header
         if not len(block.offsets):
@@ -207,9 +206,23 @@ class SubjectsAgent:
             return []
         actions = _slice(block.actions, new, len(block.offsets)) if new else block.actions
         meetings = self._stages.meetings(at.partition)
-        if meetings is not None and met is not None:
+        if meetings is not None:
             met.append((offset, meetings.apply(actions)))
         return stage.apply(actions, header.source)
+
+
+def unpacked(
+    batch: FetchedBatch, unpack_one: Callable[[bytes | None], _Packed]
+) -> tuple[list[tuple[int, _Packed]], list[Letter]]:
+    """Return what a worker packed into the records of a batch, by row, and a dead letter for every other record."""
+    found: list[tuple[int, _Packed]] = []
+    letters = list(unreadable(batch))
+    for row, value in enumerate(batch.values):
+        try:
+            found.append((row, unpack_one(value)))
+        except BlockRefused as refused:
+            letters.append(letter(batch, row, StreamReason.NOT_A_BLOCK, str(refused)))
+    return found, letters
 
 
 def cut_to_size(

@@ -66,7 +66,7 @@ def expected_flags(records: list[Any], settings: Settings) -> list[Flag]:
             block = unpack(record.value)
         except BlockRefused:
             continue
-        flags += agent._apply(Partition(record.topic, record.partition), block)
+        flags += agent.apply(Partition(record.topic, record.partition), block, record.offset, [])
     return flags
 
 

@@ -17,6 +17,7 @@ from tests.detectors.subject_traffic import (
     DAY_MS,
     HOUR_MS,
     MINUTE_MS,
+    MIXED,
     SECOND_MS,
     START_MS,
     THRESHOLDS,
@@ -26,6 +27,7 @@ from tests.detectors.subject_traffic import (
     crowd,
     feed,
     in_time,
+    mixed_traffic,
     organic,
     stage,
 )
@@ -45,31 +47,6 @@ def attacked_account(seed: int = 1) -> list[Act]:
         bought(rng, 80, START_MS + 2 * DAY_MS, HOUR_MS // 2, Verb.FOLLOW, "u1", traits=Trait.NEW_ACCOUNT),
         organic(rng, 20, START_MS + 2 * DAY_MS + HOUR_MS, 12 * HOUR_MS, Verb.FOLLOW, "u1"),
     )
-
-
-def mixed_traffic(seed: int = 2) -> list[Act]:
-    """Attacks of every kind among ordinary traffic, out of order by up to a minute."""
-    rng = RNG(seed)
-    at = START_MS + 6 * HOUR_MS
-    parts = [
-        bought(rng, 60, at, HOUR_MS, Verb.FOLLOW, "u1"),
-        bought(rng, 60, at, HOUR_MS, Verb.LIKE, "n1", owner="u2"),
-        bought(rng, 60, at, HOUR_MS, Verb.SEARCH, "tea", item="n2", owner="u3", position=14),
-        bought(rng, 70, at, HOUR_MS, Verb.SEARCH, "hat"),
-    ]  # fmt: skip
-    for subject in range(12):
-        parts.append(organic(rng, 30, START_MS, 14 * HOUR_MS, Verb.FOLLOW, f"u{subject}"))
-        parts.append(organic(rng, 30, START_MS, 14 * HOUR_MS, Verb.LIKE, f"n{subject}", owner=f"u{subject}"))
-        parts.append(
-            organic(rng, 20, START_MS, 14 * HOUR_MS, Verb.SEARCH, f"q{subject}", item="n9", owner="u9", position=1)
-        )
-        parts.append(organic(rng, 5, START_MS, 14 * HOUR_MS, Verb.UNFOLLOW, f"u{subject}"))
-    acts = in_time(*parts)
-    order = np.argsort([act.ts + shift for act, shift in zip(acts, rng.integers(0, MINUTE_MS, len(acts)), strict=True)])
-    return [acts[place] for place in order]
-
-
-MIXED = actions_of(mixed_traffic())
 
 
 def encoded(flags: list[Flag]) -> list[bytes]:

@@ -30,31 +30,6 @@ RNG = np.random.default_rng
 QUIET_MS = 30 * MINUTE_MS
 
 
-def mixed_traffic(seed: int = 2) -> list[Act]:
-    """Attacks of every kind among ordinary traffic, out of order by up to a minute."""
-    rng = RNG(seed)
-    at = START_MS + 6 * HOUR_MS
-    parts = [
-        bought(rng, 60, at, HOUR_MS, Verb.FOLLOW, "u1"),
-        bought(rng, 60, at, HOUR_MS, Verb.LIKE, "n1", owner="u2"),
-        bought(rng, 60, at, HOUR_MS, Verb.SEARCH, "tea", item="n2", owner="u3", position=14),
-        bought(rng, 70, at, HOUR_MS, Verb.SEARCH, "hat"),
-    ]  # fmt: skip
-    for subject in range(12):
-        parts.append(organic(rng, 30, START_MS, 14 * HOUR_MS, Verb.FOLLOW, f"u{subject}"))
-        parts.append(organic(rng, 30, START_MS, 14 * HOUR_MS, Verb.LIKE, f"n{subject}", owner=f"u{subject}"))
-        parts.append(
-            organic(rng, 20, START_MS, 14 * HOUR_MS, Verb.SEARCH, f"q{subject}", item="n9", owner="u9", position=1)
-        )
-        parts.append(organic(rng, 5, START_MS, 14 * HOUR_MS, Verb.UNFOLLOW, f"u{subject}"))
-    acts = in_time(*parts)
-    order = np.argsort([act.ts + shift for act, shift in zip(acts, rng.integers(0, MINUTE_MS, len(acts)), strict=True)])
-    return [acts[place] for place in order]
-
-
-MIXED = actions_of(mixed_traffic())
-
-
 class TestBounds:
     def test_rows_stay_within_their_bound_and_open_episodes_of_evicted_rows_are_closed(self) -> None:
         target = stage(subjects_max=200)
