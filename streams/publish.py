@@ -102,26 +102,26 @@ class Publisher:
         try:
             sent = await queueing
         except KafkaError as error:
-            raise _failed(topic, error) from error
+            raise self._failed(topic, error) from error
         self._waiting[sent] = time.monotonic()
         sent.add_done_callback(self._waiting.pop)
-        return _named(topic, sent)
+        return self._named(topic, sent)
+
+    async def _named(self, topic: str, sent: asyncio.Future[Any]) -> None:
+        try:
+            await sent
+        except KafkaError as error:
+            raise self._failed(topic, error) from error
+
+    def _failed(self, topic: str, error: BaseException) -> ProduceFailed:
+        # Whoever waits for another record may hear of the end before whoever waits for the one that brought it about.
+        topic, error = self._producer.first_failure or (topic, error)
+        return ProduceFailed(
+            f"a record for topic {topic} was not acknowledged ({error!r}); nothing that it came from is committed, "
+            "so start the worker again once the broker is well"
+        )
 
 
 async def all_of(sent: Iterable[Sent]) -> None:
     """Wait for every record; raise the first failure once one has failed."""
     await asyncio.gather(*sent)
-
-
-async def _named(topic: str, sent: asyncio.Future[Any]) -> None:
-    try:
-        await sent
-    except KafkaError as error:
-        raise _failed(topic, error) from error
-
-
-def _failed(topic: str, error: KafkaError) -> ProduceFailed:
-    return ProduceFailed(
-        f"a record for topic {topic} was not acknowledged ({error!r}); nothing that it came from is committed, "
-        "so start the worker again once the broker is well"
-    )

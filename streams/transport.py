@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aiokafka import AIOKafkaProducer
@@ -71,6 +72,8 @@ class BatchProducer(driver.Producer):
     """
 
     mundane_level = "debug"
+    first_failure: tuple[str, BaseException] | None = None
+    """The topic and the error of the first record that was given up; the errors of all others follow from it."""
     _given_up = False
 
     def _new_producer(self, transactional_id: str | None = None) -> AIOKafkaProducer:  # noqa: ARG002
@@ -103,9 +106,13 @@ class BatchProducer(driver.Producer):
         if not self._given_up:
             await super().flush()
 
-    def _look(self, sent: asyncio.Future[Any]) -> None:
+    def _look(self, topic: str, sent: asyncio.Future[Any]) -> None:
         # The callback of a future comes before the sender's next turn, so nothing overtakes what has failed.
-        if not sent.cancelled() and sent.exception() is not None:
+        if sent.cancelled():
+            return
+        error = sent.exception()
+        if error is not None:
+            self.first_failure = self.first_failure or (topic, error)
             self.give_up()
 
     async def submit(
@@ -124,7 +131,7 @@ class BatchProducer(driver.Producer):
         sent: asyncio.Future[Any] = await self._ensure_producer().send(
             topic, value, key=key, partition=partition, headers=list(headers)
         )
-        sent.add_done_callback(self._look)
+        sent.add_done_callback(partial(self._look, topic))
         return sent
 
     def new_batch(self) -> Any:
