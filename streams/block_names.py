@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from schemas.compiled import compiled
+from schemas.texts import Texts
+from schemas.words import load8
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -28,6 +32,48 @@ def write_names(keys: NDArray[np.uint64], names: Sequence[str | None]) -> bytes:
         lengths = list(map(len, encoded))
     text = b"".join(encoded)
     return b"".join([_TEXT_BYTES.pack(len(text)), keys.tobytes(), array("H", lengths).tobytes(), text])
+
+
+class Gathered(NamedTuple):
+    """k names, end to end in the order of their keys: `ends[i]` is where name i ends in `text`, `ends[-1]` is 0."""
+
+    lengths: NDArray[np.uint16]  # (k,) bytes, 0 where there is no name
+    ends: NDArray[np.int64]  # (k + 1,)
+    text: NDArray[np.uint8]
+
+    def table(self, keys: NDArray[np.uint64], start: int, end: int) -> bytes:
+        """Write the table of the names `start` to `end` as `write_names` does; `keys` are those of all k names."""
+        first = int(self.ends[start - 1])
+        text = self.text[first : first + int(self.lengths[start:end].sum(dtype=np.int64))]
+        columns = (keys[start:end].tobytes(), self.lengths[start:end].tobytes(), text.tobytes())
+        return b"".join([_TEXT_BYTES.pack(len(text)), *columns])
+
+
+def gather(columns: Sequence[Sequence[str | None]], places: NDArray[np.int64]) -> Gathered:
+    """Put names together that stand in columns of equal length: name i in column `places[i, 0]`, row `places[i, 1]`."""
+    texts = [column if isinstance(column, Texts) else Texts.of(column) for column in columns]
+    buffers = [np.frombuffer(text.buffer, np.uint8) for text in texts]
+    column, row = places[:, 0], places[:, 1]
+    sizes = np.stack([text.sizes for text in texts])[column, row].astype(np.int64)
+    sizes[(sizes < 0) | (sizes > NAME_BYTES_MAX)] = 0
+    ends = np.zeros(len(places) + 1, np.int64)
+    np.cumsum(sizes, out=ends[:-1])
+    starts = np.stack([text.starts + buffer.ctypes.data for text, buffer in zip(texts, buffers, strict=True)])
+    text = np.empty(int(ends[-2]) if len(places) else 0, np.uint8)
+    _copy(starts[column, row], ends, text)
+    del buffers  # the addresses hold until here
+    return Gathered(sizes.astype(np.uint16), ends, text)
+
+
+@compiled
+def _copy(addresses: NDArray[np.int64], ends: NDArray[np.int64], text: NDArray[np.uint8]) -> None:
+    """Copy the bytes from each address on to where they are to end."""
+    at = 0
+    for name in range(len(addresses)):
+        offset = addresses[name] - at
+        while at < ends[name]:
+            text[at] = load8(offset, at)
+            at += 1
 
 
 class Some(NamedTuple):

@@ -41,7 +41,7 @@ from streams.block_kernels import (
     read_columns,
     write_blocks,
 )
-from streams.block_names import NameTable, write_names
+from streams.block_names import Gathered, NameTable, gather
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,14 +110,6 @@ class Origin:
     texts: tuple[Sequence[str | None], Sequence[str | None], Sequence[str | None], Sequence[str | None]]
     rows: NDArray[np.int32]
 
-    def names(self, places: NDArray[np.int64]) -> list[str | None]:
-        """Return the names that stand in these columns and rows of actions, shape (k, 2)."""
-        texts = self.texts
-        return [
-            texts[column][row]
-            for column, row in zip(places[:, 0].tolist(), self.rows[places[:, 1]].tolist(), strict=True)
-        ]
-
 
 @dataclass(frozen=True, slots=True)
 class Block:
@@ -154,12 +146,12 @@ def pack_all(
     ends = np.zeros((blocks, 2), np.int64)
     write_blocks(matrix, starts, NAMED_MARK_MIN, tables, out, ends)
     used = int(ends[-1, 1]) if blocks else 0
-    names = _names(actions, tables.keys[:used]) if origin is None else origin.names(tables.places[:used])
+    names = _names(actions, tables.keys[:used]) if origin is None else _gather(origin, tables.places[:used])
     values: list[bytes] = []
     at = key_at = 0
     rows = np.diff(starts).tolist()
     for count, (end, key_end) in zip(rows, ends.tolist(), strict=True):
-        raw = out[at:end].tobytes() + write_names(tables.keys[key_at:key_end], names[key_at:key_end])
+        raw = out[at:end].tobytes() + names.table(tables.keys, key_at, key_end)
         values.append(_seal(raw, count, key_end - key_at, header))
         at, key_at = end, key_end
     return values
@@ -170,9 +162,16 @@ def pack_watermark(header: BlockHeader) -> bytes:
     return pack(_NO_ACTIONS, np.empty(0, np.int64), header)
 
 
-def _names(actions: Actions, keys: NDArray[np.uint64]) -> list[str | None]:
+def _names(actions: Actions, keys: NDArray[np.uint64]) -> Gathered:
+    """Return the names behind hashes."""
     find = actions.names.find
-    return [find(key) if key != ABSENT else None for key in keys.tolist()]
+    names = [find(key) if key != ABSENT else None for key in keys.tolist()]
+    return gather([names], np.column_stack([np.zeros(len(keys), np.int64), np.arange(len(keys))]))
+
+
+def _gather(origin: Origin, places: NDArray[np.int64]) -> Gathered:
+    """Return the names that stand in these columns and rows of actions, shape (k, 2)."""
+    return gather(origin.texts, np.column_stack([places[:, 0], origin.rows[places[:, 1]]]))
 
 
 def _seal(raw: bytes, rows: int, names: int, header: BlockHeader) -> bytes:
