@@ -9,7 +9,7 @@ export OMP_NUM_THREADS := 1
 export NUMBA_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test oncall-test lint format schemas metrics-doc alerts dashboards kafka bench public-eval chaos soak lock clean
+.PHONY: help setup demo test oncall-test lint format schemas metrics-doc alerts dashboards kafka models bench detection public-eval chaos soak lock clean
 
 help: ## what there is to type
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -72,6 +72,9 @@ chaos: $(STAMP) ## faults at random moments, and whether anything was lost or do
 
 soak: $(STAMP) ## half load for as long as you like, and whether memory stays where it is: ARGS="--minutes 120"
 	@$(BIN)/python -m tests.chaos.soak $(ARGS)
+
+detection: $(STAMP) ## recall and false flags on simulated families that nothing was fitted on: ARGS="--report out.html"
+	@$(BIN)/python -m streams.evaluation.detection $(ARGS)
 
 public-eval: $(STAMP) ## figures on public data beside the published ones (BOOSTWATCH_PUBLIC_DATA): ARGS="nab darpa"
 	@$(BIN)/python -m streams.evaluation.public $(ARGS)

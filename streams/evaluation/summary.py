@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 BASE_RATES = (0.01, 0.001, 0.0001)
 """Shares of what is looked at that are bought, at which precision is projected."""
 
-SHAPE_ORDER = ("burst", "follow_unfollow", "aged", "drip", "mixed 50%", "mixed 20%", "mixed 10%", "pool")
+SHAPE_ORDER = ("burst", "poisoned", "follow_unfollow", "aged", "drip", "mixed 50%", "mixed 20%", "mixed 10%", "pool")
 """Known shapes, the loudest first; others follow by name."""
 
 
@@ -76,6 +76,11 @@ class FamilyRow(Struct, frozen=True, kw_only=True):
     flagged: int
     high: float
     kinds: list[Kind]
+
+    @property
+    def per_200(self) -> float:
+        """Flagged ones in 200 episodes: what a family is held to is at most one."""
+        return 200.0 * self.flagged / self.episodes if self.episodes else 0.0
 
 
 def row_of(label: tuple[str, ...], attacks: Sequence[AttackResult]) -> Row:

@@ -67,6 +67,29 @@ def print_evaluation(console: Console, evaluation: Evaluation) -> None:
             console.print(Text(f"{rival.name}: {rival.about}", style="dim"))
 
 
+def print_in_short(console: Console, title: str, evaluation: Evaluation) -> None:
+    """Print what the tables say of each kind in one line, as a table that Markdown takes."""
+    rows = by_kind(evaluation.ours, evaluation)
+    console.print(f"\n{title}\n", style="bold", highlight=False)
+    lines = [
+        "| kind | found | recall (95%) | delay, median | delivered before | false per M account-days |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        whole = row_of((), [attack for attack in evaluation.ours.attacks if attack.kind is row.kind])
+        lines.append(
+            f"| {row.kind.value} | {whole.found} of {whole.attacks} "
+            f"| {share_text(whole.recall)} ({interval_text(whole.low, whole.high)}) | {_delay(whole.delay_median_ms)} "
+            f"| {share_text(whole.delivered_median)} | {rate_text(row.per_million_account_days)} |"
+        )
+    families = by_family(evaluation.ours)
+    told = ", ".join(f"{row.family} {row.flagged} of {row.episodes}" for row in families if row.flagged)
+    silent = ", ".join(f"{row.family} ({row.episodes})" for row in families if not row.flagged)
+    lines += ["", f"Benign episodes flagged: {told or 'none'}. Never flagged: {silent or 'none'}."]
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
 def share_text(value: float | None) -> str:
     """Tell a share in per cent."""
     if value is None:
@@ -94,12 +117,12 @@ def _table(title: str, *columns: str, left: int = 1) -> Table:
 
 
 def _families(rows: Sequence[FamilyRow]) -> Table:
-    table = _table("\nfalse flags on benign episodes", "family", "episodes", "flagged", "at most (95%)", "as")
+    table = _table("\nfalse flags on benign episodes", "family", "episodes", "flagged", "in 200", "at most (95%)", "as")
     table.columns[-1].justify = "left"
     for row in rows:
         flagged = Text(str(row.flagged), style="bold red" if row.flagged else "green")
         kinds = ", ".join(kind.value for kind in row.kinds)
-        table.add_row(row.family, f"{row.episodes:,}", flagged, share_text(row.high), kinds)
+        table.add_row(row.family, f"{row.episodes:,}", flagged, f"{row.per_200:.1f}", share_text(row.high), kinds)
     return table
 
 
