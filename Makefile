@@ -52,11 +52,11 @@ schemas: $(STAMP) ## write the published schemas from the code's own types
 metrics-doc: $(STAMP) ## write deploy/metrics.md from the code
 	@$(BIN)/python -m streams.metrics_table
 
-alerts: ## write Prometheus's rules from their templates and deploy/prometheus/thresholds.toml
-	@$(PYTHON) deploy/prometheus/render.py
+alerts: ## write Prometheus's rules: ARGS="--set runbooks=https://wiki.example/alerts.md --set watermark_lag_s=600"
+	@$(PYTHON) deploy/prometheus/render.py $(ARGS)
 
 dashboards: ## write Grafana's dashboards from deploy/grafana/build.py
-	@$(PYTHON) deploy/grafana/build.py
+	@$(PYTHON) -m deploy.grafana.build
 
 kafka: ## a real one-node Kafka in the foreground, without Docker (needs Java 17 and Maven): ARGS="--port 9092"
 	@$(PYTHON) deploy/kafka/broker.py run $(ARGS)

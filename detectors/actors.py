@@ -41,10 +41,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from detectors.answers import Answered
     from detectors.marks import MarkModel
     from detectors.rhythm_model import RhythmModel
     from detectors.settings import ActorSettings
     from schemas.flags import Flag
+    from schemas.verdicts import Judgement
 
 __all__ = ["ActorStage", "EventNames", "Marked", "Outcome"]
 
@@ -230,11 +232,28 @@ class ActorStage(KeptState):
         if said[CLOCK_MS] >= self._automation.due_ms[0]:
             for key, flag in self._automation.on_time(int(said[CLOCK_MS])):
                 flags.append(flag)
-                place = self._rhythms.find(key)
-                if place >= 0:
-                    rows[place]["open"] = 0
-                    self._rhythms.view().dirty[place] = 1
+                self._let_go(key)
         return flags
+
+    def _let_go(self, key: int) -> None:
+        place = self._rhythms.find(key)
+        if place >= 0:
+            self._rhythms.view().rows[place]["open"] = 0
+            self._rhythms.view().dirty[place] = 1
+
+    def answerable(self) -> list[str]:
+        """Return the ids of the flags about actors that can be answered."""
+        return self._automation.answerable()
+
+    def answer(self, flag_id: str, judgement: Judgement) -> Answered | None:
+        """Take an answer to a flag about an actor; None where it cannot be answered, or was answered so before."""
+        answered = self._automation.answer(flag_id, judgement, int(self._said[CLOCK_MS]))
+        if answered is None:
+            return None
+        key, told = answered
+        if told.flags:
+            self._let_go(key)
+        return told
 
     def _write_watermarks(self) -> bytes:
         likes, follows, searches = self._greatest_ms.tolist()

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
+from detectors.answers import DISMISSED_MS, Answered, Answers, AnswersKept, Past, retraction
 from detectors.evidence import number, percent
 from detectors.kept_state import read_part, write_part
 from detectors.rhythm_features import FIRST_HABIT, HABITS, Habit, weigh_habit
@@ -18,6 +19,7 @@ from detectors.settings import DAY_MS, HOUR_MS, MINUTE_MS
 from detectors.state import SnapshotMismatchError
 from schemas.flags import Detector, Evidence, Flag, Kind, Severity, Share, Status, Subject, SubjectType, Window, flag_id
 from schemas.hashing import hash_id
+from schemas.verdicts import Judgement
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -82,13 +84,14 @@ class Running(msgspec.Struct):
 
 
 class Kept(msgspec.Struct):
-    """What is kept of all episodes: the open ones by account, and until when (ms) others are left alone."""
+    """What is kept of all episodes: the open ones by account, until when (ms) others are left alone, and answers."""
 
     running: list[tuple[Key, Running]]
     cooling: list[tuple[Key, int]]
+    answers: AnswersKept
 
 
-KEPT_VERSION: Final = 1
+KEPT_VERSION: Final = 2
 
 
 class Automation:
@@ -111,6 +114,7 @@ class Automation:
         self._open_max = open_max
         self._open: dict[int, Running] = {}
         self._cooling: dict[int, int] = {}
+        self._answers = Answers()
         self._config = f"{hash_id(msgspec.json.encode(model, order='sorted').decode()):016x}"
 
     def __len__(self) -> int:
@@ -176,11 +180,39 @@ class Automation:
             if last is not None:
                 window = Window(start=running.start_ms, end=max(running.last_ms + 1, last.window.end))
                 flag = msgspec.structs.replace(last, status=Status.CLOSED, detected_at=deadline_ms, window=window)
+                self._answers.remember(Past(flag, 0, key, []))
                 closed.append((key, flag))
         if over:
             self._cooling = {key: until for key, until in self._cooling.items() if until > clock_ms}
         self._reschedule()
         return closed
+
+    def answerable(self) -> list[str]:
+        """Return the ids of the flags that can be answered: those of open episodes, and the last that are over."""
+        return [one.flag.flag_id for one in self._open.values() if one.flag is not None] + [*self._answers.ids()]
+
+    def answer(self, flag_id: str, judgement: Judgement, now_ms: int) -> tuple[int, Answered] | None:
+        """Take an answer at event time `now_ms`. Return the account's key and what the answer brings.
+
+        None where the flag cannot be answered, or was answered so before. A dismissed flag is retracted, its episode
+        ends, and the account is left alone for a day.
+        """
+        key, past = None, self._answers.find(flag_id)
+        for account, running in self._open.items():
+            if running.flag is not None and running.flag.flag_id == flag_id:
+                key, past = account, Past(running.flag, 0, account, [])
+        if past is None or not self._answers.give(flag_id, judgement):
+            return None
+        flags: list[Flag] = []
+        if judgement is Judgement.DISMISSED and past.flag.status is not Status.RETRACTED:
+            if key is not None:
+                del self._open[key]
+            self._cooling[past.subject] = max(self._cooling.get(past.subject, 0), now_ms + DISMISSED_MS)
+            past.flag = retraction(past.flag, now_ms)
+            self._answers.remember(past)
+            self._reschedule()
+            flags.append(past.flag)
+        return past.subject, Answered(past.flag.kind, judgement, flags)
 
     def _reschedule(self) -> None:
         self.due_ms[0] = min((one.deadline_ms for one in self._open.values()), default=NEVER_MS)
@@ -211,8 +243,10 @@ class Automation:
         return flag
 
     def snapshot(self) -> bytes:
-        """Return the open episodes and cooldowns; equal states give equal bytes."""
-        return write_part(Kept(list(self._open.items()), list(self._cooling.items())), KEPT_VERSION)
+        """Return the open episodes, cooldowns and answers; equal states give equal bytes."""
+        return write_part(
+            Kept(list(self._open.items()), list(self._cooling.items()), self._answers.kept()), KEPT_VERSION
+        )
 
     def restore(self, data: bytes) -> None:
         """Go on from a snapshot.
@@ -225,6 +259,7 @@ class Automation:
         if any(key >= 2**64 for key, _ in (*kept.running, *kept.cooling)):
             raise SnapshotMismatchError("an account's hash has more than 64 bits: start without it")
         self._open, self._cooling = dict(kept.running), dict(kept.cooling)
+        self._answers.restore(kept.answers)
         self._reschedule()
 
 

@@ -95,6 +95,10 @@ class EpisodeBook:
         self._cooldowns[episode.key] = until
         return until
 
+    def hold(self, key: Key, until_ms: int) -> None:
+        """Let nothing open under `key` before `until_ms`."""
+        self._cooldowns[key] = max(self._cooldowns.get(key, 0), until_ms)
+
     @property
     def cooldowns(self) -> dict[Key, int]:
         """Until when (ms) nothing opens, by lane and subject."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from detectors.answers import DISMISSED_MS, Answers, Past, retraction
 from detectors.composition import leading_level
 from detectors.deciding import CLOSED, GREW, NAMED, TIPPED
+from detectors.dismissal import Lifted
 from detectors.episodes import Episode, EpisodeBook, flag_of, next_update_from, slot_after
 from detectors.looking import look, novelty_features
 from detectors.noted import Notebook
@@ -59,6 +61,8 @@ class Lifecycle:
         self._config = config
         self.book = EpisodeBook(settings)
         self.notebook = Notebook()
+        self.answers = Answers()
+        self.lifted = Lifted()
 
     def hear(self, state: State, actions: Actions, index: int, said: Sequence[int]) -> list[Flag]:
         """Do what the loop said of one row after the action at `index`: (code, lane, row, gated hours)."""
@@ -200,13 +204,21 @@ class Lifecycle:
     def _close(self, state: State, episode: Episode, at_ms: int) -> Flag:
         end_ms = max(int(state.suspects.places[place]["last_ms"]) for place in episode.places) + 1
         flag = self._publish(state, episode, Status.CLOSED, at_ms, end_ms)
+        self.answers.remember(self._end(state, episode, flag, at_ms))
+        return flag
+
+    def _end(self, state: State, episode: Episode, flag: Flag, at_ms: int) -> Past:
+        """Let go of everything that an episode holds. Return it as one that is over."""
         cooldown = slot_after(self.book.leave(episode, at_ms))
-        view = view_of(state, episode.key[0])
+        lane, subject = episode.key
+        view = view_of(state, lane)
+        past = Past(flag, lane, subject, [])
         for place in episode.places:
             held = state.suspects.places[place]
             if holds(view.rows, held, place):
                 row = view.rows[held["row"]]
                 view.dirty[held["row"]] = 1
+                past.rows.append(int(row["key"]))
                 row["stat"][:] = 0.0
                 row["run"] = 0
                 row["seen"][:] = 0
@@ -216,7 +228,35 @@ class Lifecycle:
                 row["cooldown"] = cooldown
                 row["suspect"] = -1
             give_back(state.suspects, place)
-        return flag
+        return past
+
+    def dismiss(self, state: State, flag_id: str, now_ms: int) -> list[Flag]:
+        """Overturn a flag, whether its episode is open or over; what it held back is learned. Return the retraction."""
+        episode = self.open_episode(flag_id)
+        past = self.answers.find(flag_id)
+        if episode is not None and episode.last is not None:
+            past = self._end(state, episode, episode.last, now_ms)
+        if past is None or past.flag.status is Status.RETRACTED:
+            return []
+        past.flag = retraction(past.flag, now_ms)
+        self.answers.remember(past)
+        until_ms = now_ms + DISMISSED_MS
+        self.book.hold((past.lane, past.subject), until_ms)
+        views = (state.follows, state.likes, state.searches, state.clicks)
+        self.lifted.add(views, past.lane, past.rows, until_ms, slot_after(until_ms))
+        self.learn_lifted(state, now_ms)
+        return [past.flag]
+
+    def learn_lifted(self, state: State, now_ms: int) -> None:
+        """Learn from the subjects of dismissed flags, however odd they look."""
+        views = (state.follows, state.likes, state.searches, state.clicks)
+        self.lifted.learn(views, state.rules, state.pools, now_ms)
+
+    def open_episode(self, flag_id: str) -> Episode | None:
+        """Return the open episode of a flag."""
+        return next(
+            (each for each in self.book.every() if each.last is not None and each.last.flag_id == flag_id), None
+        )
 
 
 def rows_of(state: State, lane: int) -> Any:

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
+from detectors.answers import DISMISSED_MS, Answered, Answers, AnswersKept, Past, retraction
 from detectors.evidence import number
 from detectors.groups import (
     HEARING,
@@ -30,12 +31,13 @@ from detectors.settings import DAY_MS, HOUR_MS, MINUTE_MS
 from detectors.state import SnapshotMismatchError
 from schemas.flags import Detector, Evidence, Flag, Kind, Mode, Severity, Status, Subject, SubjectType, Window, flag_id
 from schemas.hashing import hash_id
+from schemas.verdicts import Judgement
 
 if TYPE_CHECKING:
     from detectors.meetings import Meetings
 
 VERSION: Final = "1"
-KEPT_VERSION: Final = 1
+KEPT_VERSION: Final = 2
 NEVER_MS: Final = 2**62
 
 MEMBERS_MIN: Final = 4
@@ -78,6 +80,9 @@ class Kept(msgspec.Struct):
     links: list[tuple[Key, list[Key]]]
     names: list[tuple[Key, str]]
     groups: list[Group]
+    answers: AnswersKept
+    honest: list[tuple[Key, int]]  # accounts of dismissed groups, and until when (ms) they are in no other
+    clock_ms: int
 
 
 class GroupStage(KeptState):
@@ -97,6 +102,9 @@ class GroupStage(KeptState):
         self._names: dict[int, str] = {}
         self._groups: dict[str, Group] = {}
         self._of: dict[int, Group] = {}
+        self._answers = Answers()
+        self._honest: dict[int, int] = {}
+        self._clock_ms = 0
         self._due_ms = NEVER_MS
         self._config = f"{hash_id(f'{MEMBERS_MIN}/{JOIN_LINKS}/{QUIET_MS}'):016x}"
         self.crowded = 0
@@ -136,7 +144,37 @@ class GroupStage(KeptState):
             elif why == NEEDS_ROOM:
                 make_way(self._pairs, OTHERS)
                 make_way(self._actors, 1)
+        self._clock_ms = max(self._clock_ms, int(meetings.ts.max()))
         return flags
+
+    def answerable(self) -> list[str]:
+        """Return the ids of the flags that can be answered: those of open groups, and the last that are over."""
+        return [one.flag.flag_id for one in self._groups.values() if one.flag is not None] + [*self._answers.ids()]
+
+    def answer(self, flag_id: str, judgement: Judgement) -> Answered | None:
+        """Take an answer to a flag; None where it cannot be answered, or was answered so before.
+
+        A dismissed flag is retracted, its group is no more, and its accounts are in no other for a day.
+        """
+        group = next((one for one in self._groups.values() if one.flag and one.flag.flag_id == flag_id), None)
+        past = self._answers.find(flag_id) if group is None else self._past(group)
+        if past is None or not self._answers.give(flag_id, judgement):
+            return None
+        flags: list[Flag] = []
+        if judgement is Judgement.DISMISSED and past.flag.status is not Status.RETRACTED:
+            if group is not None:
+                del self._groups[group.id]
+                self._let_go(group)
+                self._reschedule()
+            past.flag = retraction(past.flag, self._clock_ms)
+            self._answers.remember(past)
+            self._honest = {key: until for key, until in self._honest.items() if until > self._clock_ms}
+            self._honest |= dict.fromkeys(past.rows, self._clock_ms + DISMISSED_MS)
+            flags.append(past.flag)
+        return Answered(past.flag.kind, judgement, flags)
+
+    def _past(self, group: Group) -> Past | None:
+        return Past(group.flag, 0, 0, list(group.members)) if group.flag is not None else None
 
     def _hear(self, meetings: Meetings, at: int, linked: list[int]) -> list[Flag]:
         actor, now_ms = int(meetings.actor[at]), int(meetings.ts[at])
@@ -169,6 +207,8 @@ class GroupStage(KeptState):
 
     def _grow(self, one: int, other: int, now_ms: int) -> list[Flag]:
         """Let a linked account join the other's group, or make a group where four are all linked."""
+        if self._is_honest(one, now_ms) or self._is_honest(other, now_ms):
+            return []
         for newcomer, member in ((one, other), (other, one)):
             group = self._of.get(member)
             if group is not None and newcomer not in self._of:
@@ -178,11 +218,15 @@ class GroupStage(KeptState):
         if one in self._of or other in self._of:
             return []
         free = [each for each in self._links[one] if each in self._links[other] and each not in self._of]
+        free = [each for each in free if not self._is_honest(each, now_ms)]
         for third in free:
             fourth = next((each for each in free if each in self._links.get(third, ())), None)
             if fourth is not None:
                 return self._open(sorted((one, other, third, fourth)), now_ms)
         return []
+
+    def _is_honest(self, account: int, now_ms: int) -> bool:
+        return self._honest.get(account, 0) > now_ms
 
     def _admit(self, group: Group, account: int) -> None:
         group.members.append(account)
@@ -215,6 +259,7 @@ class GroupStage(KeptState):
         for account in dict.fromkeys(each for founder in founders for each in self._links.get(founder, ())):
             if (
                 account not in self._of
+                and not self._is_honest(account, now_ms)
                 and sum(1 for each in self._links.get(account, ()) if self._of.get(each) is group) >= JOIN_LINKS
             ):
                 self._admit(group, account)
@@ -246,14 +291,19 @@ class GroupStage(KeptState):
         for last_ms, name in over:
             group = self._groups.pop(name)
             flags.append(self._publish(group, Status.CLOSED, last_ms + QUIET_MS))
-            for account in group.members:
-                del self._of[account]
-                row = self._actors.find(account)
-                if row >= 0:
-                    self._actors.view().rows[row]["grouped"] = 0
-                    self._actors.view().dirty[row] = 1
+            if (past := self._past(group)) is not None:
+                self._answers.remember(past)
+            self._let_go(group)
         self._reschedule()
         return flags
+
+    def _let_go(self, group: Group) -> None:
+        for account in group.members:
+            del self._of[account]
+            row = self._actors.find(account)
+            if row >= 0:
+                self._actors.view().rows[row]["grouped"] = 0
+                self._actors.view().dirty[row] = 1
 
     def _reschedule(self) -> None:
         self._due_ms = min((one.last_ms + QUIET_MS for one in self._groups.values()), default=NEVER_MS)
@@ -299,16 +349,22 @@ class GroupStage(KeptState):
         return flag
 
     def _write(self) -> bytes:
-        kept = Kept(list(self._links.items()), list(self._names.items()), list(self._groups.values()))
+        kept = Kept(
+            list(self._links.items()), list(self._names.items()), list(self._groups.values()),
+            self._answers.kept(), list(self._honest.items()), self._clock_ms,
+        )  # fmt: skip
         return write_part(kept, KEPT_VERSION)
 
     def _read(self, data: bytes) -> None:
         kept = read_part(data, Kept, KEPT_VERSION)
         keys = [key for key, others in kept.links for key in (key, *others)]
         keys += [key for group in kept.groups for key in group.members] + [key for key, _ in kept.names]
+        keys += [key for key, _ in kept.honest] + [key for past in kept.answers.past for key in past.rows]
         if any(not 0 < key < 2**64 for key in keys):
             raise SnapshotMismatchError("a hash in it does not fit 64 bits: start without it")
         self._links, self._names = dict(kept.links), dict(kept.names)
         self._groups = {group.id: group for group in kept.groups}
         self._of = {key: group for group in kept.groups for key in group.members}
+        self._answers.restore(kept.answers)
+        self._honest, self._clock_ms = dict(kept.honest), kept.clock_ms
         self._reschedule()

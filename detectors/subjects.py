@@ -12,6 +12,8 @@ import msgspec
 import numpy as np
 
 from detectors import follower_spike, keyword_ranking, keyword_trend, like_boost
+from detectors.answers import Answered
+from detectors.dismissal import answers_part
 from detectors.hash_index import FREE
 from detectors.kept_state import KeptState, Part
 from detectors.lifecycle import Lifecycle
@@ -45,6 +47,7 @@ from detectors.subject_state import (
 )
 from detectors.tables import Tables, columns_of
 from schemas.hashing import hash_id
+from schemas.verdicts import Judgement
 
 if TYPE_CHECKING:
     from detectors.actions import Actions
@@ -125,6 +128,28 @@ class SubjectStage(KeptState):
         self._clock_ms = least
         return self._on_time() if self._clock_ms >= self._due_ms else []
 
+    def answerable(self) -> list[str]:
+        """Return the ids of the flags that can be answered: those of open episodes, and the last that are over."""
+        return [each.last.flag_id for each in self._life.book.every() if each.last is not None] + [
+            *self._life.answers.ids()
+        ]
+
+    def answer(self, flag_id: str, judgement: Judgement) -> Answered | None:
+        """Take an answer to a flag; None where the flag is not one of `answerable`, or was answered so before.
+
+        What is dismissed is retracted, once and for good: its episode ends, nothing opens on the subject for a day,
+        and what was held back from its baseline as suspected is learned.
+        """
+        episode, past = self._life.open_episode(flag_id), self._life.answers.find(flag_id)
+        flag = episode.last if episode is not None else past.flag if past is not None else None
+        if flag is None or not self._life.answers.give(flag_id, judgement):
+            return None
+        flags: list[Flag] = []
+        if judgement is Judgement.DISMISSED:
+            flags = self._life.dismiss(self._tables.state, flag_id, self._clock_ms)
+            self._due_ms = self._next_due()
+        return Answered(flag.kind, judgement, flags)
+
     def _hear(self, actions: Actions, index: int) -> list[Flag]:
         state = self._tables.state
         flags: list[Flag] = []
@@ -163,6 +188,7 @@ class SubjectStage(KeptState):
         hour_ends = following * EPOCH_MS // HOUR_MS > hour
         close_epoch(self._tables.state.pools, SPECS, self._learned, self.models, hour, hour_ends)
         self._life.book.forget_before(self._clock_ms)
+        self._life.learn_lifted(self._tables.state, self._clock_ms)
         self._epoch = following
 
     def _make_room(self, lane: int) -> list[Flag]:
@@ -175,6 +201,7 @@ class SubjectStage(KeptState):
     def _parts(self) -> dict[str, Part]:
         models = {f"models.{name}": models_part(each) for name, each in zip(LANE_NAMES, self.models, strict=True)}
         return models | {
+            "answers": answers_part(self._life.answers, self._life.lifted),
             "clocks": Part(self._write_clocks, self._read_clocks),
             "episodes": episodes_part(self._life.book),
             "names": names_part(self._life.notebook, lambda: self._tables.state.suspects),

@@ -89,6 +89,12 @@ _CHANNELS: Final = {
         "Internal: packed blocks of marked actions between two stages, partitioned by subject. Not an interface; "
         "its format changes without notice.",
     ),
+    "surges": _channel(
+        "boostwatch.surges",
+        "surges",
+        "Internal: packed meetings of accounts at targets, all in partition 0, where groups are looked for. Not an "
+        "interface; its format changes without notice.",
+    ),
 }
 
 _OPERATIONS: Final = {
@@ -96,10 +102,12 @@ _OPERATIONS: Final = {
     "receiveFollows": ("receive", "follows", "follow", "Producers send follows."),
     "receiveSearches": ("receive", "searches", "search", "Producers send searches."),
     "sendFlags": ("send", "flags", "flag", "Enforcement, review and dashboards read flags."),
-    "receiveVerdicts": ("receive", "verdicts", "verdict", "Reviewers and systems answer flags."),
+    "receiveVerdicts": ("receive", "verdicts", "verdict", "Answers to flags; what is dismissed is retracted."),
     "sendDeadLetters": ("send", "deadLetters", "deadLetter", "Owners of producers look at what was refused."),
     "sendActions": ("send", "actions", "actions", "The actor stage hands on marked actions."),
     "receiveActions": ("receive", "actions", "actions", "The subject stage takes marked actions."),
+    "sendSurges": ("send", "surges", "surges", "The subject stage hands on who met whom."),
+    "receiveSurges": ("receive", "surges", "surges", "The group stage takes who met whom."),
 }
 
 
@@ -132,6 +140,12 @@ def _messages() -> dict[str, Any]:
         "actions": {
             "name": "actions",
             "title": "A packed block of actions",
+            "contentType": _BYTES,
+            "payload": {"description": "lz4-compressed columns; internal."},
+        },
+        "surges": {
+            "name": "surges",
+            "title": "Packed meetings",
             "contentType": _BYTES,
             "payload": {"description": "lz4-compressed columns; internal."},
         },

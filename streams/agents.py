@@ -94,6 +94,8 @@ class Agent:
         self._dead_letters = dead_letters
         self._metrics = metrics
         self._completion = completion
+        self.turn = asyncio.Lock()
+        """Held from the start of a batch until all that it says is queued."""
 
     def _finish(self, batch: FetchedBatch, sent: list[Sent], letters: Sequence[Letter]) -> None:
         """Let a batch's ticket be finished once all of this is acknowledged, its dead letters included."""

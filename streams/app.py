@@ -149,4 +149,5 @@ def add_agents(
 async def _begin(app: BatchApp, batch: FetchedBatch, agent: ActorsAgent | SubjectsAgent | GroupsAgent) -> None:
     # After a failure nothing more is begun: what follows would stand on work that is not done.
     if app.lifecycle.failure is None and batch.ticket is not None and app.ledger.start(batch.ticket):
-        await guarded(agent.process(batch), app.lifecycle)
+        async with agent.turn:
+            await guarded(agent.process(batch), app.lifecycle)

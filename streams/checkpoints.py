@@ -87,6 +87,10 @@ class Kept:
     dead: list[bytes] = field(default_factory=list)  # keys to delete once a manifest without them counts
 
 
+async def _at_once() -> None:
+    """Wait for nothing."""
+
+
 class Checkpoints:
     """The checkpoints of one worker. Belongs to the event loop."""
 
@@ -100,7 +104,9 @@ class Checkpoints:
         group: Group,
         sender: Sender,
         open_reader: Callable[[], StateReader],
+        settled: Callable[[], Awaitable[None]] = _at_once,
     ) -> None:
+        """`settled` waits until what verdicts have brought is acknowledged."""
         self._settings = settings
         self._inputs = list(settings.input_topics.values())
         self._ledger = ledger
@@ -110,6 +116,7 @@ class Checkpoints:
         self._group = group
         self._sender = sender
         self._open_reader = open_reader
+        self._settled = settled
         self._interval_s = settings.checkpoint_ms / 1000
         self._kept: dict[Name, Kept] = {}
         self._one_at_a_time = asyncio.Lock()
@@ -263,7 +270,7 @@ class Checkpoints:
         """Take one checkpoint. Nothing is lost by an error in it: the one before counts, and the worker ends."""
         kept.due_s = time.monotonic() + self._interval_s
         offsets = {s: offset for s in kept.inputs if (offset := self._ledger.reached(s)) is not None}
-        if offsets == kept.offsets:
+        if offsets == kept.offsets and kept.name not in self._stages.answered:
             kept.taken_at = time.time()
             return
         for source, seen in kept.offsets.items():
@@ -275,11 +282,13 @@ class Checkpoints:
                 )
         began, taken_at = time.monotonic(), time.time()
         # From here to the end of `take` nothing waits: state and offsets are of one moment.
+        self._stages.answered.discard(kept.name)
         taken = kept.log.take(kept.state)
         copied_s = time.monotonic() - began
         manifest = self._manifest(kept, offsets, taken_at)
         size = await self._send(kept, taken)
         await self._ledger.wait_done(offsets)
+        await self._settled()
         await (await self._sender.state(*kept.source, manifest_key(kept.log.owner), pack_manifest(manifest)))
         if not await self._group.commit_as(kept.generation, offsets):
             raise MembershipLost(

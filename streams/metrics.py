@@ -20,6 +20,7 @@ from prometheus_client import (
 )
 
 from schemas.flags import Kind, Mode, Severity, Status
+from schemas.verdicts import Judgement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -62,7 +63,11 @@ class Metrics:
             self.misrouted.labels(topic)
             self.suspicious.labels(topic)
             self.receive_delay.labels(topic)
+        for outcome in ("accepted", "dead_letter"):
+            self.verdict_records.labels(outcome)
         for kind in Kind:
+            for judgement in Judgement:
+                self.verdicts.labels(kind.value, judgement.value)
             for status in Status:
                 self.flags.labels(kind.value, status.value, Mode.LIVE.value)
             for severity in Severity:
@@ -122,6 +127,8 @@ class Metrics:
         )
         self.blocks = counter("action_blocks_total", "Blocks of actions sent from actors to subjects.")
         self.block_bytes = counter("action_block_bytes_total", "Bytes of those blocks, packed.")
+        self.surges = counter("surge_records_total", "Records of meetings sent from subjects to groups.")
+        self.surge_bytes = counter("surge_bytes_total", "Bytes of those records, packed.")
         self.repeated_actions = counter(
             "repeated_actions_total", "Actions dropped because an earlier block had brought them."
         )
@@ -250,6 +257,20 @@ class Metrics:
             "Score of the flags that open an episode.",
             ["kind"],
             buckets=SCORE_BUCKETS,
+            registry=registry,
+        )
+        self.verdicts = Counter(
+            "boostwatch_verdicts_total",
+            "Verdicts on flags of this worker's partitions, each counted once, also across restarts; their share of "
+            "confirmed ones is the live precision.",
+            ["kind", "verdict"],
+            registry=registry,
+        )
+        self.verdict_records = Counter(
+            "boostwatch_verdict_records_total",
+            "Records of the verdicts topic that this worker has answered for, by what became of them; those on flags "
+            "that no stage remembers are among the accepted.",
+            ["outcome"],
             registry=registry,
         )
         self.open_episodes = gauge("open_episodes", "Episodes that are open in this worker's partitions.")

@@ -21,8 +21,9 @@ LABELS = {
     "mode": "`live`, `shadow`",
     "severity": "`low`, `medium`, `high`, `critical`",
     "reason": "the reasons in `schemas.refusals` and `streams.dead_letters`",
-    "stage": "`actors`, `subjects`",
-    "what": "`actors`, `accounts`, `notes`, `keywords`",
+    "stage": "`actors`, `subjects`, `groups`",
+    "verdict": "`confirmed`, `dismissed`",
+    "what": "`actors`, `accounts`, `notes`, `keywords`, `groups`",
     "version": "one, of what runs",
     "python": "one, of what runs",
 }

@@ -114,6 +114,10 @@ class Runtime:
             if stage is not None and offset is not None and self.checkpoints is not None:
                 source.sent((), stage.watermark(self._topics[topic]), offset - 1)
 
+    def has(self, partition: Partition) -> bool:
+        """Say whether this worker has a partition."""
+        return partition in self._assigned
+
     def on_committed(self, offsets: Mapping[Partition, int]) -> None:
         """Note a commit."""
         self._metrics.commits.inc()

@@ -170,6 +170,8 @@ class Stages:
         self._sources = [source_name(*source) for source in sources]
         self._actors: dict[int, ActorStage] = {}
         self._subjects: dict[int, Subjects] = {}
+        self.answered: set[tuple[str, int]] = set()
+        """Stages that verdicts have changed since their last checkpoint, by name and partition."""
 
     def actors(self, partition: int) -> ActorStage:
         """Return the actor stage of a partition number, which the three input topics share."""
@@ -246,6 +248,14 @@ class Stages:
     def subject_stages(self) -> dict[int, SubjectStage]:
         """Return the subject stages there are, by partition."""
         return {partition: held.stage for partition, held in self._subjects.items()}
+
+    def answerable(self, stage: str) -> Mapping[int, ActorStage | SubjectStage | GroupStage]:
+        """Return the stages of this name, whose flags verdicts are about, by partition."""
+        if stage == ACTORS:
+            return self.actor_stages()
+        if stage == SUBJECTS:
+            return self.subject_stages()
+        return {partition: held.stage for partition, held in self._groups.items()}
 
     def keep(self, actors: Iterable[int], subjects: Iterable[int], groups: Iterable[int] = ()) -> None:
         """Drop the stages of all other partitions."""

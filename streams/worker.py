@@ -20,6 +20,7 @@ from aiokafka.errors import KafkaError
 
 from streams import clients, topics
 from streams.agents import ActorsAgent, Completion, SubjectsAgent
+from streams.answering import Answering
 from streams.app import add_agents, build_app
 from streams.checkpoints import Checkpoints
 from streams.commits import Ledger, Partition
@@ -35,8 +36,9 @@ from streams.recent import RecentFlags
 from streams.runtime import Runtime
 from streams.server import Server, Views
 from streams.sources import Sources
-from streams.stages import Stages
+from streams.stages import ACTORS, GROUPS, SUBJECTS, Stages
 from streams.state_reader import StateReader
+from streams.verdicts import VerdictReader, Verdicts
 from streams.watchdog import Progress, Watchdog
 
 if TYPE_CHECKING:
@@ -50,6 +52,9 @@ GC_YOUNG_MAX = 100_000
 SWITCH_S = 0.001
 """How long this loop may keep the interpreter's lock from the consumer's thread, which needs it shortly for each
 256 KiB that it receives: with Python's 5 ms that alone would bound what can be fetched to 50 MB a second."""
+
+START_LOOK_S = 0.05
+"""Between two looks whether what must be there first is there."""
 
 STOP_S = 45.0
 """How long an orderly end may take before the process ends without more ado. Work in flight is given 20 s of it
@@ -77,6 +82,7 @@ def require_topics(settings: Settings) -> None:
         settings.topic_actions,
         settings.topic_surges,
         settings.topic_flags,
+        settings.topic_verdicts,
         settings.topic_dead_letters,
     }
     if settings.checkpoint_ms > 0:
@@ -160,8 +166,9 @@ class Worker:
             source=f"/boostwatch/{settings.group_id}",
             surges=settings.topic_surges,
         )
+        options, verdicts = self._app.options, Verdicts()
+        self._answering = Answering(verdicts, stages, self._publisher, self._metrics, lifecycle)
         if checkpoints:
-            options = self._app.options
             self._runtime.checkpoints = Checkpoints(
                 settings,
                 self._ledger,
@@ -171,17 +178,27 @@ class Worker:
                 self._app.consumer,
                 self._publisher,
                 lambda: StateReader(options),
+                self._answering.settled,
             )
         dead_letters = DeadLetterWriter(producer, self._metrics, settings.topic_dead_letters)
+        self._verdict_reader = VerdictReader(
+            settings.topic_verdicts,
+            settings.group_id,
+            options,
+            verdicts,
+            dead_letters,
+            self._metrics,
+            lifecycle,
+            producer.partitions_of,
+            lambda number: self._runtime.has(Partition(settings.topic_actions, number % settings.partitions)),
+        )
         completion = Completion(self._ledger, lifecycle)
         named = {name: topic for topic, name in settings.input_topics.items()}
-        add_agents(
-            self._app,
-            settings,
-            ActorsAgent(named, stages, sources, self._publisher, dead_letters, self._metrics, completion),
-            SubjectsAgent(stages, self._publisher, dead_letters, self._metrics, completion),
-            GroupsAgent(stages, self._publisher, dead_letters, self._metrics, completion),
-        )
+        actors = ActorsAgent(named, stages, sources, self._publisher, dead_letters, self._metrics, completion)
+        subjects = SubjectsAgent(stages, self._publisher, dead_letters, self._metrics, completion)
+        groups = GroupsAgent(stages, self._publisher, dead_letters, self._metrics, completion)
+        self._turns = {ACTORS: actors.turn, SUBJECTS: subjects.turn, GROUPS: groups.turn}
+        add_agents(self._app, settings, actors, subjects, groups)
 
     async def run(self) -> None:
         """Start, run until the life cycle ends, stop in order."""
@@ -203,12 +220,13 @@ class Worker:
         log.info("serving", extra={"fields": {"url": f"http://{settings.http_host}:{server.port}/"}})
         watchdog.start()
         starting = loop.create_task(self._start())
-        ticking = loop.create_task(self._tick(starting))
+        asking = [loop.create_task(self._tick(starting)), loop.create_task(self._read_verdicts(starting))]
         checkpoints = self._runtime.checkpoints
         others = [loop.create_task(checkpoints.for_ever())] if checkpoints is not None else []
+        others += [loop.create_task(self._answering.for_ever(self._turns))]
         try:
             await self._lifecycle.ended()
-            await self._stop(starting, ticking, *others)
+            await self._stop(asking, [starting, *others])
         finally:
             watchdog.stop()
             server.stop()
@@ -228,15 +246,19 @@ class Worker:
 
     async def _tick(self, starting: asyncio.Task[None]) -> None:
         while not self._app.consumer.started and not starting.done():  # noqa: ASYNC110  # Faust offers no event
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(START_LOOK_S)
         await self._runtime.tick_for_ever(self._app.consumer, self._publisher)
 
-    async def _stop(
-        self, starting: asyncio.Task[None], ticking: asyncio.Task[None], *others: asyncio.Task[None]
-    ) -> None:
+    async def _read_verdicts(self, starting: asyncio.Task[None]) -> None:
+        while not self._runtime.ready()[0] and not starting.done():  # noqa: ASYNC110  # it is asked, and tells nobody
+            await asyncio.sleep(START_LOOK_S)
+        await self._verdict_reader.for_ever()
+
+    async def _stop(self, asking: list[asyncio.Task[None]], others: list[asyncio.Task[None]]) -> None:
         began = time.monotonic()
-        # Before the app: a tick asks the consumer, whose loop is closed on the way down.
-        ticking.cancel()
+        # Before the app: they ask the consumer and the producer, which are closed on the way down.
+        for task in asking:
+            task.cancel()
         if self._lifecycle.failure is not None:
             self._app.producer.give_up()
         stopping = asyncio.ensure_future(self._app.stop())
@@ -246,11 +268,11 @@ class Worker:
             self._lifecycle.fail(BrokerError(f"the worker did not end in order within {STOP_S:.0f} s"))
             log.critical("ending the process after %.0f s: what was asked to stop did not", STOP_S)
             _end_now(exit_code(self._lifecycle))
-        for task in (starting, *others):
+        for task in others:
             task.cancel()
         if stopping.exception() is not None:
             self._lifecycle.fail(stopping.exception() or BrokerError("the app could not stop"))
-        await asyncio.gather(starting, ticking, *others, return_exceptions=True)
+        await asyncio.gather(*asking, *others, return_exceptions=True)
         log.debug("ended", extra={"fields": {"seconds": round(time.monotonic() - began, 1)}})
 
 

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from deploy.grafana import build
+from deploy.grafana import build, panels
 from streams.metrics_table import described
 from tests.deploy.tools import PROMETHEUS
 
@@ -22,7 +22,7 @@ def test_panels_do_not_overlap_and_explain_themselves(name: str) -> None:
         place = panel["gridPos"]
         cells = {(place["x"] + dx, place["y"] + dy) for dx in range(place["w"]) for dy in range(place["h"])}
         assert not cells & taken, panel["title"]
-        assert place["x"] + place["w"] <= build.COLUMNS
+        assert place["x"] + place["w"] <= panels.COLUMNS
         assert panel["description"].endswith(".")
         taken |= cells
 

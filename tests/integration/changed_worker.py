@@ -71,6 +71,9 @@ class CountingSubjects:
     def advance(self, *_: object, **__: object) -> list[Flag]:
         return []
 
+    def answerable(self) -> list[str]:
+        return []
+
     def apply(self, actions: Actions, _: str) -> list[Flag]:
         flags = []
         for subject, ts in zip(actions.subject.tolist(), actions.ts.tolist(), strict=True):
