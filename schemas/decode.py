@@ -18,7 +18,7 @@ from schemas.hashing import hash_ids
 from schemas.scan import NAMED_SLOTS, WIDE, Scanned, room, scan
 from schemas.scan_layout import LAYOUTS, Slot
 from schemas.text import normalise_query
-from schemas.texts import Texts
+from schemas.texts import Pieces, Texts
 from schemas.typed import decode_typed
 from schemas.words import PAD_BYTES
 
@@ -43,7 +43,7 @@ def decode_batch(
 
     Args:
         topic: the topic that the records are from.
-        values: the n record values.
+        values: the n record values; of `Pieces` with some bytes behind the last one nothing is copied.
         arrival: the records' Kafka timestamps in ms, shape (n,). None where there are none: the two checks of
             `ts` against it are left out, and `Events.arrival` is `ts`.
 
@@ -52,14 +52,12 @@ def decode_batch(
         Each record is judged by itself, so where a batch is cut makes no difference.
 
     """
-    try:
-        data = b"".join([*values, PAD])  # type: ignore[list-item]
-        sizes = np.array(list(map(len, values)), np.int64)  # type: ignore[arg-type]
-    except TypeError:  # a record without a value
-        data = b"".join([*filter(None, values), PAD])
-        sizes = np.array([0 if value is None else len(value) for value in values], np.int64)
-    ends = np.cumsum(sizes)
-    return _decode(topic, data, ends - sizes, ends, arrival, values.__getitem__)
+    pieces = Pieces.over(values)
+    begins, ends = pieces.starts, pieces.starts + np.maximum(pieces.sizes, 0)
+    data = pieces.buffer
+    if len(data) < int(ends.max(initial=0)) + PAD_BYTES:
+        data += PAD
+    return _decode(topic, data, begins, ends, arrival, values.__getitem__)
 
 
 def decode_spans(

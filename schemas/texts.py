@@ -1,9 +1,9 @@
-"""A column of strings that are made only when somebody asks for one: most never are."""
+"""Columns of strings that are made only when somebody asks for one: most never are."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class Texts(Sequence[Any]):
-    """n strings, as pieces of one buffer of UTF-8; None stands where there is none.
+class Pieces(Sequence[Any]):
+    """n byte strings, as pieces of one buffer; None stands where there is none.
 
     A slice, or an array of rows, gives the same for those rows, on the same buffer.
     """
@@ -29,25 +29,33 @@ class Texts(Sequence[Any]):
         self.sizes = sizes
 
     @classmethod
-    def of(cls, texts: Sequence[str | None]) -> Texts:
+    def of(cls, strings: Sequence[Any]) -> Self:
         """Keep strings that exist already."""
-        encoded = [None if text is None else text.encode() for text in texts]
-        sizes = np.array([-1 if text is None else len(text) for text in encoded], np.int32)
-        starts = np.zeros(len(texts), np.int64)
+        sizes = np.array([-1 if string is None else len(string) for string in strings], np.int32)
+        starts = np.zeros(len(strings), np.int64)
         np.cumsum(np.maximum(sizes, 0)[:-1], out=starts[1:])
-        return cls(b"".join(filter(None, encoded)), starts, sizes)
+        return cls(b"".join(filter(None, strings)), starts, sizes)
+
+    @classmethod
+    def over(cls, strings: Sequence[Any]) -> Self:
+        """Return strings as such a column, which they may be already."""
+        return strings if isinstance(strings, cls) else cls.of(strings)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all strings together."""
+        return int(np.maximum(self.sizes, 0).sum(dtype=np.int64))
 
     def __len__(self) -> int:
         return len(self.sizes)
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, (slice, np.ndarray)):
-            return Texts(self.buffer, self.starts[index], self.sizes[index])
-        raw = self.raw(index)
-        return None if raw is None else raw.decode()
+            return type(self)(self.buffer, self.starts[index], self.sizes[index])
+        return self.raw(index)
 
     def raw(self, index: int) -> bytes | None:
-        """Return one string as UTF-8."""
+        """Return one string as bytes."""
         size = int(self.sizes[index])
         start = int(self.starts[index])
         return None if size < 0 else self.buffer[start : start + size]
@@ -56,23 +64,38 @@ class Texts(Sequence[Any]):
         return isinstance(other, Sequence) and not isinstance(other, (str, bytes)) and list(self) == list(other)
 
     def __repr__(self) -> str:
-        return f"Texts.of({list(self)!r})"
+        return f"{type(self).__name__}.of({list(self)!r})"
 
-    def followed_by(self, other: Texts) -> Texts:
+    def followed_by(self, other: Self) -> Self:
         """Return these strings and then the other ones."""
-        return Texts(
+        return type(self)(
             self.buffer + other.buffer,
             np.concatenate([self.starts, other.starts + len(self.buffer)]),
             np.concatenate([self.sizes, other.sizes]),
         )
 
 
+class Texts(Pieces):
+    """n strings, as pieces of one buffer of UTF-8."""
+
+    __slots__ = ()
+    __hash__ = None
+
+    @classmethod
+    def of(cls, strings: Sequence[Any]) -> Self:
+        """Keep strings that exist already."""
+        return super().of([None if string is None else string.encode() for string in strings])
+
+    def __getitem__(self, index: Any) -> Any:
+        found = super().__getitem__(index)
+        return found.decode() if isinstance(found, bytes) else found
+
+
 def differing(texts: Sequence[str | None], others: Sequence[bytes | None]) -> int:
     """Count the rows in which n other strings, as UTF-8, are not those of a column."""
-    column = texts if isinstance(texts, Texts) else Texts.of(texts)
-    sizes = np.array([-1 if other is None else len(other) for other in others], np.int32)
-    joined = np.frombuffer(b"".join(filter(None, others)), np.uint8)
-    return int(_differing(np.frombuffer(column.buffer, np.uint8), column.starts, column.sizes, joined, sizes))
+    column, other = Texts.over(texts), Pieces.over(others)
+    data, others_data = np.frombuffer(column.buffer, np.uint8), np.frombuffer(other.buffer, np.uint8)
+    return int(_differing(data, column.starts, column.sizes, others_data, other.starts, other.sizes))
 
 
 @compiled
@@ -81,16 +104,18 @@ def _differing(
     starts: NDArray[np.int64],
     sizes: NDArray[np.int32],
     others: NDArray[np.uint8],
+    other_starts: NDArray[np.int64],
     other_sizes: NDArray[np.int32],
 ) -> int:
-    count = at = 0
+    count = 0
     for row in range(len(sizes)):
-        same = sizes[row] == other_sizes[row]
+        size = sizes[row]
+        same = size == other_sizes[row]
         if same:
-            for place in range(sizes[row]):
-                if data[starts[row] + place] != others[at + place]:
+            start, other = starts[row], other_starts[row]
+            for place in range(size):
+                if data[start + place] != others[other + place]:
                     same = False
                     break
         count += not same
-        at += max(other_sizes[row], 0)
     return count

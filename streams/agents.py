@@ -18,7 +18,7 @@ import numpy as np
 from detectors.actions import Actions, partition_of
 from detectors.actors import Outcome
 from schemas.decode import decode_batch
-from schemas.texts import differing
+from schemas.texts import Pieces, differing
 from streams.blocks import BlockHeader, BlockRefused, Origin, pack_all, unpack
 from streams.dead_letters import StreamReason, letter, unreadable
 from streams.publish import all_of
@@ -249,10 +249,8 @@ def _halves(actions: Actions, offsets: NDArray[np.int64], header: BlockHeader) -
 
 def misrouted_keys(batch: FetchedBatch, events: Events) -> int:
     """Count the valid records of a batch whose key is not their actor."""
-    keys = batch.keys
-    if len(events) != len(keys):
-        keys = [keys[row] for row in events.row.tolist()]
-    return differing(events.actor_ids, keys)
+    keys = Pieces.over(batch.keys)
+    return differing(events.actor_ids, keys if len(events) == len(keys) else keys[events.row])
 
 
 def _letters(batch: FetchedBatch, refusals: Sequence[Refusal]) -> list[Letter]:

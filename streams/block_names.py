@@ -51,7 +51,7 @@ class Gathered(NamedTuple):
 
 def gather(columns: Sequence[Sequence[str | None]], places: NDArray[np.int64]) -> Gathered:
     """Put names together that stand in columns of equal length: name i in column `places[i, 0]`, row `places[i, 1]`."""
-    texts = [column if isinstance(column, Texts) else Texts.of(column) for column in columns]
+    texts = [Texts.over(column) for column in columns]
     buffers = [np.frombuffer(text.buffer, np.uint8) for text in texts]
     column, row = places[:, 0], places[:, 1]
     sizes = np.stack([text.sizes for text in texts])[column, row].astype(np.int64)

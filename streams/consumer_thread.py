@@ -19,6 +19,7 @@ from faust.transport.drivers import aiokafka as driver
 
 from streams.commits import Partition
 from streams.fetched import continues, take_raw
+from streams.record_batches import keep_fetched_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,6 +44,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
 
     def _create_consumer(self, loop: asyncio.AbstractEventLoop) -> AIOKafkaConsumer:  # noqa: ARG002
         options = self.consumer.options
+        keep_fetched_bytes()
         return AIOKafkaConsumer(
             client_id=options.client_id,
             group_id=self.app.conf.id,

@@ -69,7 +69,7 @@ def letter(batch: FetchedBatch, row: int, reason: Reason | StreamReason, detail:
 def unreadable(batch: FetchedBatch) -> Iterator[Letter]:
     """Make the dead letters of the records that could not be read: their place is all that is known."""
     for offset in range(batch.offset_next - batch.unreadable, batch.offset_next):
-        detail = "its bytes cannot be read, perhaps a header whose name is no UTF-8"
+        detail = "its bytes are no record"
         headers = wire.headers(*batch.source, offset, cast("Reason", StreamReason.UNREADABLE), detail, [])
         yield Letter(StreamReason.UNREADABLE, b"", None, None, headers)
 

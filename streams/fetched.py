@@ -1,33 +1,28 @@
 # ruff: noqa: SLF001 -- the contract test pins the private names of aiokafka that are used here
-"""Fetched batches: what one fetch brought from one partition, as columns and without an object per record.
-
-aiokafka's own path makes a frozen `ConsumerRecord` of every record, 2.5 µs each; reading the record batches
-below it costs a quarter of that, and leaves nothing behind for the garbage collector to walk.
-"""
+"""Fetched batches: what one fetch brought from one partition, as columns and without an object per record."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
 from aiokafka.errors import CorruptRecordException
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from schemas.texts import Pieces
+from streams.record_batches import read_batches
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import numpy as np
     from aiokafka.consumer.fetcher import FetchResult
     from numpy.typing import NDArray
 
     from streams.commits import Partition, Ticket
-
-Header = tuple[str, bytes | None]
+    from streams.record_batches import Header, RecordBatch, Records
 
 RECORD_OVERHEAD_BYTES = 200
-"""Memory of one record beside its value, about: two bytes objects, the key, list entries, offset and timestamp."""
-
-LOG_APPEND_TIME = 1
-"""`timestamp_type` of a record batch whose records all have the broker's time."""
+"""Memory of one record beside its value, about: its key, its entries in all columns that its batch becomes."""
 
 
 @dataclass(slots=True, eq=False)
@@ -39,19 +34,19 @@ class FetchedBatch:
     """
 
     source: Partition
-    values: list[bytes | None]
-    keys: list[bytes | None]
+    values: Sequence[bytes | None]
+    keys: Sequence[bytes | None]
     offsets: NDArray[np.int64]  # (n,)
     timestamps: NDArray[np.int64]  # (n,) Kafka timestamps, ms
-    headers: dict[int, list[Header]]  # by row, where a record has any
+    headers: Mapping[int, list[Header]]  # by row, where a record has any
     offset_next: int
     unreadable: int = 0
-    """How many records before `offset_next` could not be read at all (a header key that is no UTF-8)."""
+    """How many records before `offset_next` could not be read at all: what is there are no records."""
     size_bytes: int = 0
     ticket: Ticket | None = None
 
     def __post_init__(self) -> None:
-        self.size_bytes = sum(map(len, filter(None, self.values))) + RECORD_OVERHEAD_BYTES * len(self.values)
+        self.size_bytes = Pieces.over(self.values).size_bytes + RECORD_OVERHEAD_BYTES * len(self.values)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -67,7 +62,7 @@ class RawFetch:
     """Record batches of one partition as they came, not yet decompressed: `offset_first` to before `offset_next`."""
 
     source: Partition
-    record_batches: list[Any]  # aiokafka's DefaultRecordBatch
+    record_batches: list[RecordBatch]
     offset_first: int
     offset_next: int
 
@@ -82,8 +77,20 @@ class RawFetch:
 
         Raises CorruptRecordException where a checksum does not match.
         """
-        runs = _read(self.record_batches, self.offset_first, self.source, check_crcs=check_crcs)
-        return [batch for run in runs for batch in run.batches(self.source, records_max)]
+        if check_crcs:
+            self._check()
+        runs = _read(self.record_batches, self.offset_first, self.source)
+        return [batch for run in runs for batch in run.batches(records_max)]
+
+    def _check(self) -> None:
+        offset = self.offset_first
+        for batch, _ in self.record_batches:
+            if not batch.validate_crc():
+                raise CorruptRecordException(
+                    f"{self.source.topic}/{self.source.partition}: records from offset {offset} do not match their "
+                    "checksum; look at the broker's disk and network"
+                )
+            offset = max(offset, batch.next_offset)
 
 
 def continues(before: RawFetch, result: FetchResult) -> bool:
@@ -102,10 +109,10 @@ def take_raw(result: FetchResult, source: Partition, records_max: int) -> RawFet
         return None
     unread = result._partition_records
     offset_first = offset_next = unread.next_fetch_offset
-    record_batches: list[Any] = []
+    record_batches: list[RecordBatch] = []
     while unread._records.has_next() and offset_next - offset_first < records_max:
-        record_batches.append(unread._records.next_batch())
-        offset_next = max(offset_next, record_batches[-1].next_offset)
+        record_batches.append(unread._records.next_kept())
+        offset_next = max(offset_next, record_batches[-1].batch.next_offset)
     unread.next_fetch_offset = offset_next
     result._update_position()
     if not unread._records.has_next():
@@ -113,84 +120,46 @@ def take_raw(result: FetchResult, source: Partition, records_max: int) -> RawFet
     return RawFetch(source, record_batches, offset_first, offset_next)
 
 
-@dataclass(slots=True)
-class _Run:
-    """Records that were read one after another, up to some that could not be."""
+def _read(record_batches: list[RecordBatch], offset_first: int, source: Partition) -> Iterator[_Run]:
+    """Yield runs of records: each ends where some could not be read, or with the last batch."""
+    read = read_batches(record_batches, offset_first)
+    offsets = read.columns.offsets
+    start, begins_at, offset_next = 0, offset_first, offset_first
+    count = read.ends[-1] if read.ends else 0
+    for (batch, _), begin, end, whole in zip(record_batches, [0, *read.ends], read.ends, read.whole, strict=False):
+        reached = int(offsets[end - 1]) + 1 if end > begin else offset_next
+        offset_next = max(reached, batch.next_offset)
+        if not whole:
+            yield _Run(source, read, start, end, offset_next, offset_next - reached)
+            start, begins_at = end, offset_next
+    if offset_next > begins_at:
+        yield _Run(source, read, start, count, offset_next, 0)
 
-    values: list[bytes | None] = field(default_factory=list)
-    keys: list[bytes | None] = field(default_factory=list)
-    offsets: list[NDArray[np.int64]] = field(default_factory=list)
-    timestamps: list[NDArray[np.int64]] = field(default_factory=list)
-    headers: dict[int, list[Header]] = field(default_factory=dict)
-    unreadable: int = 0
-    offset_next: int = 0
 
-    def add(self, records: list[Any], batch: Any) -> None:
-        """Take the records of one record batch."""
-        count, first, last = len(records), records[0].offset, records[-1].offset
-        whole = last - first + 1 == count  # nothing was compacted away
-        self.offsets.append(
-            np.arange(first, last + 1) if whole else np.array([record.offset for record in records], np.int64)
-        )
-        self.timestamps.append(
-            np.full(count, batch.max_timestamp, np.int64)
-            if batch.timestamp_type == LOG_APPEND_TIME
-            else np.array([record.timestamp for record in records], np.int64)
-        )
-        headers = [record.headers for record in records]
-        if any(headers):
-            start = len(self.values)
-            self.headers.update((start + row, list(some)) for row, some in enumerate(headers) if some)
-        self.values += [record.value for record in records]
-        self.keys += [record.key for record in records]
+class _Run(NamedTuple):
+    """Records `start` to `end` of some that were read, up to where some could not be."""
 
-    def batches(self, source: Partition, records_max: int) -> Iterator[FetchedBatch]:
+    source: Partition
+    read: Records
+    start: int
+    end: int
+    offset_next: int
+    unreadable: int
+
+    def batches(self, records_max: int) -> Iterator[FetchedBatch]:
         """Cut the run into batches."""
-        count = len(self.values)
-        offsets = np.concatenate(self.offsets) if self.offsets else np.empty(0, np.int64)
-        timestamps = np.concatenate(self.timestamps) if self.timestamps else np.empty(0, np.int64)
-        for start in range(0, max(count, 1), records_max):
-            end = min(start + records_max, count)
-            last = end == count
+        read, columns = self.read, self.read.columns
+        for start in range(self.start, max(self.end, self.start + 1), records_max):
+            end = min(start + records_max, self.end)
+            last = end == self.end
+            rows = slice(start, end)
             yield FetchedBatch(
-                source,
-                self.values[start:end],
-                self.keys[start:end],
-                offsets[start:end],
-                timestamps[start:end],
-                {row - start: some for row, some in self.headers.items() if start <= row < end},
-                self.offset_next if last else int(offsets[end]),
+                self.source,
+                read.values(rows),
+                read.keys(rows),
+                columns.offsets[rows],
+                columns.timestamps[rows],
+                read.headers(rows),
+                self.offset_next if last else int(columns.offsets[end]),
                 self.unreadable if last else 0,
             )
-
-
-def _read(record_batches: list[Any], offset_first: int, source: Partition, *, check_crcs: bool) -> list[_Run]:
-    run, offset_next = _Run(), offset_first
-    runs = [run]
-    for batch in record_batches:
-        if check_crcs and not batch.validate_crc():
-            raise CorruptRecordException(
-                f"{source.topic}/{source.partition}: records from offset {offset_next} do not match their checksum; "
-                "look at the broker's disk and network"
-            )
-        readable = True
-        if not batch.is_control_batch:
-            records: list[Any] = []
-            try:
-                records.extend(batch)
-            except (UnicodeDecodeError, CorruptRecordException):
-                readable = False
-            # A fetch from within a compressed batch brings the whole batch.
-            if records and records[0].offset < offset_next:
-                records = [record for record in records if record.offset >= offset_next]
-            if records:
-                run.add(records, batch)
-                offset_next = records[-1].offset + 1
-        following = max(offset_next, batch.next_offset)
-        run.offset_next = following
-        if not readable:
-            run.unreadable = following - offset_next
-            run = _Run()
-            runs.append(run)
-        offset_next = following
-    return [some for some in runs if some.offset_next > offset_first]

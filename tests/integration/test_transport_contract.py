@@ -59,7 +59,10 @@ RELIED_ON: dict[Any, tuple[str, ...]] = {
     Assignment: ("active", "tps", "state_value"),
     TopicPartitionState: ("position", "has_valid_position"),
     MemoryRecords: ("has_next", "next_batch"),
-    DefaultRecordBatch: ("validate_crc", "is_control_batch", "next_offset", "timestamp_type", "max_timestamp"),
+    DefaultRecordBatch: (
+        "validate_crc", "is_control_batch", "next_offset", "base_offset", "timestamp_type", "max_timestamp",
+        "first_timestamp", "compression_type",
+    ),
     BatchBuilder: ("append", "close"),
     aiokafka.AIOKafkaProducer: ("create_batch", "send_batch", "partitions_for"),
     MessageAccumulator: ("fail_all",),
@@ -120,6 +123,7 @@ def test_every_attribute_that_is_read_is_still_set(owner: Any) -> None:
         (RecoveryService._resume_streams, "consumer.perform_seek(), timeout=self.app.conf.broker_request_timeout"),
         (MessageAccumulator, "MessageBatch(tp, builder, self._batch_ttl"),
         (ProducerSender._fail_all, "task.cancelled()"),
+        (Fetcher._proc_fetch_request, "MemoryRecords(part_data[-1])"),
     ],
 )
 def test_what_is_overridden_is_still_called_where_it_was(caller: Any, called: str) -> None:

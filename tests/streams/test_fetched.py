@@ -9,12 +9,13 @@ import pytest
 from aiokafka.consumer.fetcher import FetchResult, PartitionRecords
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
-from aiokafka.record.memory_records import MemoryRecords
-from hypothesis import given
+from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.commits import Partition
 from streams.fetched import FetchedBatch, continues, take_raw
+from streams.record_batches import KeptRecords
 
 LIKES = Partition("likes", 2)
 CONTROL, LOG_APPEND_TIME = 0x20, 0x08
@@ -68,7 +69,7 @@ class Assigned:
 
 def fetch(log: Log, offset: int = 0) -> tuple[FetchResult, Assigned]:
     assigned = Assigned(offset)
-    records = PartitionRecords(LIKES, MemoryRecords(log.content), None, offset, None, None, False, 0)
+    records = PartitionRecords(LIKES, KeptRecords(log.content), None, offset, None, None, False, 0)
     return FetchResult(LIKES, assignment=assigned, partition_records=records, backoff=0), assigned
 
 
@@ -90,6 +91,7 @@ def told(batches: list[FetchedBatch]) -> list[tuple[int, bytes | None, bytes | N
 pairs = st.tuples(st.none() | st.binary(max_size=5), st.none() | st.binary(max_size=20))
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.lists(pairs, min_size=1, max_size=6), st.sampled_from([0, 1, 3, 4]), st.booleans()), max_size=6
@@ -135,14 +137,53 @@ def test_headers_are_kept_where_there_are_any() -> None:
     assert [cut.headers for cut in read(log, records_max=1)] == [{}, {}, {0: [("a", b"1"), ("b", None)]}]
 
 
-def test_a_header_that_is_no_utf8_costs_its_record_and_no_other_partition_or_batch() -> None:
+def test_a_header_that_is_no_utf8_costs_no_record() -> None:
     log = Log().add([(b"k", b"1")])
     log.add([(b"k", b"2"), (b"k", b"3")], headers=[("NAME", b"x")])
     log.content = log.content.replace(b"NAME", b"\xff\xfe\xff\xfe", 1)
+    (batch,) = read(log)
+    assert told([batch]) == log.kept
+    assert batch.headers == {1: [("\ufffd" * 4, b"x")], 2: [("NAME", b"x")]}
+
+
+@settings(deadline=None)
+@given(st.integers(0, 40), st.integers(0, 255), st.sampled_from([(), (("a", b"1"),)]))
+def test_records_that_are_none_cost_the_rest_of_their_batch_and_no_other(at: int, byte: int, headers: Any) -> None:
+    log = Log().add([(b"k", b"1")])
+    begin = len(log.content) + 61
+    log.add([(b"k", b"2"), (b"key", b"three"), (None, None)], headers=headers)
+    damaged = bytearray(log.content)
+    damaged[begin + at % (len(damaged) - begin)] = byte
+    log.content = bytes(damaged)
     log.add([(b"k", b"4")])
     batches = read(log)
-    assert [row[2] for row in told(batches)] == [b"1", b"4"]
-    assert [(batch.unreadable, batch.offset_next) for batch in batches] == [(2, 3), (0, 4)]
+    rows = told(batches)
+    assert (rows[0], rows[-1]) == (log.kept[0], log.kept[-1])
+    offsets = [offset for offset, _, _ in rows]
+    assert offsets == sorted(set(offsets))
+    lost = {offset for batch in batches for offset in range(batch.offset_next - batch.unreadable, batch.offset_next)}
+    assert not lost & set(offsets)
+    assert batches[-1].offset_next == log.offset_next
+
+
+def test_a_batch_that_is_cut_off_within_is_told_as_unreadable() -> None:
+    log = Log().add([(b"k", b"1"), (b"k", b"2")])
+    log.content = log.content[:-8] + b"\xff" * 8
+    log.add([(b"k", b"3")])
+    batches = read(log)
+    assert [(len(batch), batch.unreadable, batch.offset_next) for batch in batches] == [(1, 1, 2), (1, 0, 3)]
+
+
+@pytest.mark.parametrize("codec", [0, 1])
+def test_records_of_the_format_before_todays_are_read_too(codec: int) -> None:
+    builder = LegacyRecordBatchBuilder(1, codec, 10_000)
+    kept = [(offset, b"key", b"value %d" % offset) for offset in range(3)]
+    for offset, key, value in kept:
+        builder.append(offset, 1_000 + offset, key, value)
+    log = Log(bytes(builder.build()), 3)
+    batches = read(log, offset=1, check_crcs=True)
+    assert told(batches) == kept[1:]
+    assert [at for batch in batches for at in batch.timestamps.tolist()] == [1_001, 1_002]
 
 
 def test_a_checksum_that_does_not_match_is_told_with_its_place() -> None:
