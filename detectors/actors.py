@@ -228,7 +228,7 @@ class ActorStage(KeptState):
             hours = max((said[CLOCK_MS] - said[FIRST_MS]) / HOUR_MS, 1.0)
             usual_hourly = float(said[ACCEPTED] / len(self._arena) / hours)
             habits = self._rhythm_model["habits"][0]
-            flags = self._automation.hear(row, habits, ratio, now_ms, names.find(int(row["key"])), usual_hourly)
+            flags = self._automation.hear(row, habits, ratio, now_ms, names, usual_hourly)
         if said[CLOCK_MS] >= self._automation.due_ms[0]:
             for key, flag in self._automation.on_time(int(said[CLOCK_MS])):
                 flags.append(flag)

@@ -22,8 +22,11 @@ from schemas.hashing import hash_id
 from schemas.verdicts import Judgement
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
+    from detectors.actions import Names
     from detectors.rhythm_model import RhythmModel
     from schemas.flags import Mode
 
@@ -115,28 +118,29 @@ class Automation:
         self._open: dict[int, Running] = {}
         self._cooling: dict[int, int] = {}
         self._answers = Answers()
+        self._curves = curves_of(model)
         self._config = f"{hash_id(msgspec.json.encode(model, order='sorted').decode()):016x}"
 
     def __len__(self) -> int:
         return len(self._open)
 
     def hear(
-        self, row: Any, habits: NDArray[np.float32], ratio: float, now_ms: int, name: str | None, usual_hourly: float
+        self, row: Any, habits: NDArray[np.float32], ratio: float, now_ms: int, names: Names, usual_hourly: float
     ) -> list[Flag]:
         """Take a judgement of a row (`rhythm_model.judge`) at event time `now_ms`. Return the flag that it brings.
 
-        `usual_hourly` is how many actions an account here makes in an hour on average.
+        `names` are those of the events; `usual_hourly` is how many actions an account here makes in an hour on average.
         """
         key = int(row["key"])
         running = self._open.get(key)
         if running is None:
-            return self._begin(key, row, habits, ratio, now_ms, name, usual_hourly) if ratio >= 1.0 else []
+            return self._begin(key, row, habits, ratio, now_ms, names, usual_hourly) if ratio >= 1.0 else []
         row["open"] = 1
         if ratio < KEPT_RATIO:
             return []
         running.last_ms = max(now_ms, running.last_ms)
+        # `due_ms` may be too early by it: then the loop comes back, nothing is over, and it is set anew.
         running.deadline_ms = max(running.deadline_ms, _deadline(row, now_ms))
-        self._reschedule()
         done = int(row["actions"]) - running.before
         if done < ceil(GROWTH * running.told) or now_ms < running.update_after_ms:
             return []
@@ -144,7 +148,7 @@ class Automation:
         return [self._publish(running, Status.UPDATED, now_ms, habits, ratio, usual_hourly)]
 
     def _begin(
-        self, key: int, row: Any, habits: NDArray[np.float32], ratio: float, now_ms: int, name: str | None, usual: float
+        self, key: int, row: Any, habits: NDArray[np.float32], ratio: float, now_ms: int, names: Names, usual: float
     ) -> list[Flag]:
         if self._cooling.get(key, 0) > now_ms:
             return []
@@ -155,7 +159,7 @@ class Automation:
         counted = min(int(row["actions"]), BANKS * TURN)
         running = Running(
             # An id that its event did not carry is told by its hash, which is at least the same every time.
-            account=name or f"#{key:016x}",
+            account=names.find(key) or f"#{key:016x}",
             start_ms=max(start_ms - start_ms % START_STEP_MS, 0),
             last_ms=now_ms,
             deadline_ms=_deadline(row, now_ms),
@@ -166,7 +170,7 @@ class Automation:
         flag = self._publish(running, Status.OPENED, now_ms, habits, ratio, usual)
         self._open[key] = running
         row["open"] = 1
-        self._reschedule()
+        self.due_ms[0] = min(int(self.due_ms[0]), running.deadline_ms)
         return [flag]
 
     def on_time(self, clock_ms: int) -> list[tuple[int, Flag]]:
@@ -237,7 +241,7 @@ class Automation:
             detected_at=now_ms,
             score=round(min(max(score, 0.0), 1.0), 4),
             severity=level,
-            evidence=write(self.model, running, habits, ratio, usual * hours),
+            evidence=write(self.model, self._curves, running, habits, ratio, usual * hours),
             detector=Detector(name=Kind.AUTOMATION.value, version=VERSION, config=self._config),
         )
         return flag
@@ -277,20 +281,30 @@ def severity(actions: int, hours: float) -> Severity:
     return Severity.LOW
 
 
-def write(model: RhythmModel, running: Running, habits: NDArray[np.float32], ratio: float, expected: float) -> Evidence:
+def curves_of(model: RhythmModel) -> dict[Habit, NDArray[np.float64]]:
+    """Return the curve of each habit, shape (knots,)."""
+    return {habit: np.array(model.habits[HABIT_NAMES[habit]].curve) for habit in Habit}
+
+
+def write(
+    model: RhythmModel,
+    curves: Mapping[Habit, NDArray[np.float64]],
+    running: Running,
+    habits: NDArray[np.float32],
+    ratio: float,
+    expected: float,
+) -> Evidence:
     """Return the evidence of a flag: the habits that weigh most, the weightiest first."""
-    seen = np.nanmean(np.where(np.isnan(habits).all(axis=0), -1.0, habits), axis=0)
-    weights = {
-        habit: weigh_habit(np.array(model.habits[HABIT_NAMES[habit]].curve), float(seen[habit]))
-        for habit in Habit
-        if seen[habit] >= 0.0
-    }
+    there = ~np.isnan(habits)
+    known = there.sum(axis=0)
+    seen = (np.where(there, habits, 0.0).sum(axis=0) / np.maximum(known, 1)).astype(np.float32).tolist()
+    weights = {habit: weigh_habit(curves[habit], seen[habit]) for habit in Habit if known[habit]}
     # One reason about when at the least, and one about what: neither alone is why.
     furthest = sorted(weights, key=lambda habit: -weights[habit])
     told = [*[one for one in furthest if one < FIRST_HABIT][:1], *[one for one in furthest if one >= FIRST_HABIT][:1]]
     told += [one for one in furthest if one not in told and weights[one] > 0.0][: REASONS_TOLD - len(told)]
     reasons = [
-        _WORDS[habit].format(percent(float(seen[habit])), percent(model.habits[HABIT_NAMES[habit]].usual))
+        _WORDS[habit].format(percent(seen[habit]), percent(model.habits[HABIT_NAMES[habit]].usual))
         for habit in sorted(told, key=lambda habit: -weights[habit])
     ]
     reasons.append(f"{number(running.told)} actions judged; acting like a program is not by itself fraud")
@@ -303,7 +317,7 @@ def write(model: RhythmModel, running: Running, habits: NDArray[np.float32], rat
         sample_actors=[running.account],
         groups={
             HABIT_NAMES[habit]: Share(
-                observed=round(float(seen[habit]), 3), expected=round(model.habits[HABIT_NAMES[habit]].usual, 3)
+                observed=round(seen[habit], 3), expected=round(model.habits[HABIT_NAMES[habit]].usual, 3)
             )
             for habit in sorted(weights)
         },
