@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import log
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -42,6 +43,12 @@ PUSHED_MAX = 0.5
 SUSPECTED = 0.75
 """Share of the threshold from which on an hour is not learned as usual. Lower ones would keep a subject whose
 audience is merely odd from ever getting a baseline."""
+
+LIFT_PRIOR = 1.0
+"""Clicks, and earned ones, before any: what three clicks say by chance is little."""
+
+READ_SEARCHES = 24.0
+"""Searches over which it is averaged whether they bring clicks."""
 
 CAP = 1.5
 """The statistic stops at this multiple of the threshold."""
@@ -97,13 +104,45 @@ def advance_row(row: Any, rule: Any, pool: Any, slot: int, clock: int) -> int:
 
 
 @compiled
-def forget_run(row: Any) -> None:
+def forget_run(row: Any, lane: int) -> None:
     """Forget what was noted down since the statistic rose."""
     row["run"] = 0
     row["seen"][:] = 0
     row["seen_suspicious"] = 0
-    row["clicks"] = 0.0
-    row["earned"] = 0.0
+    if lane == SEARCHES:
+        row["clicks"] = 0.0
+        row["earned"] = 0.0
+
+
+@compiled
+def lift_nats(row: Any, rule: Any) -> float:
+    """Return what a click says by itself, where its result gets more clicks than its position earns.
+
+    Who clicks may look like anybody; that many search for one thing and pass over whatever stands above it does not.
+    """
+    lift = (float(row["clicks"]) + LIFT_PRIOR) / (float(row["earned"]) + LIFT_PRIOR)
+    if lift <= rule["lift_min"]:
+        return 0.0
+    return min(float(rule["lift"][0]) * log(lift / rule["lift_min"]), float(rule["lift"][1]))
+
+
+@compiled
+def click_nats(row: Any, rule: Any, usual: float, clicked: bool) -> float:  # noqa: FBT001
+    """Return what it says that a search brought a click or none, and note it down.
+
+    Args:
+        row: of the keyword.
+        rule: of its lane.
+        usual: clicks that a search brings here, at any position.
+        clicked: whether this one did.
+
+    """
+    read = 1.0 if row["total"] <= 1 else float(row["read"])
+    row["read"] = read + ((1.0 / usual if clicked else 0.0) - read) / READ_SEARCHES
+    if clicked:
+        return float(rule["clicked"][1])
+    quiet = max(1.0 - read, 0.0)
+    return float(rule["clicked"][0]) + float(rule["unread"]) * quiet * quiet
 
 
 @compiled
@@ -152,8 +191,10 @@ def follow_up(held: Any, limits: NDArray[np.int64], ts: int) -> bool:
 
 
 @compiled
-def weigh(row: Any, rule: Any, pool: Any, action: Action, lane: int, clock: int) -> tuple[int, float, float]:
-    """Count one action on one row and add its weight to the test.
+def weigh(
+    row: Any, rule: Any, pool: Any, action: Action, lane: int, clock: int, usual: float
+) -> tuple[int, float, float]:
+    """Count one action on one row and add its weight to the test; `usual` clicks come of a search.
 
     Return the gated hours that it closed (as `settle` does), the greatest level, and the corrected mark in nats.
     """
@@ -165,7 +206,9 @@ def weigh(row: Any, rule: Any, pool: Any, action: Action, lane: int, clock: int)
     mark = tagged(action.mark, action.traits)
     nats = corrected(row, rule, pool, mark)
     if lane == SEARCHES:
-        nats += float(rule["clicked"][1 if action.item != np.uint64(0) else 0])
+        nats += click_nats(row, rule, usual, action.item != np.uint64(0))
+    elif lane == CLICKS:
+        nats += lift_nats(row, rule)
     # What a subject's first odd action says counts for the population: only what follows on suspicion does not.
     suspected = max(row["stat"][0], row["stat"][1], row["stat"][2]) >= rule["warm"]
     threshold = threshold_of(row, rule)
@@ -185,7 +228,7 @@ def weigh(row: Any, rule: Any, pool: Any, action: Action, lane: int, clock: int)
         if action.mark >= rule["suspicious"] * 16 and nats > 0.0:
             row["seen_suspicious"] |= small_bit(action.actor)
     elif row["run"] > 0:
-        forget_run(row)
+        forget_run(row, lane)
     return gated, greatest, nats
 
 

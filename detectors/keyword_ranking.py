@@ -14,6 +14,8 @@ SPEC = Spec(
     words=Words("click", "clicks", "searchers", "result"),
     prior_rate=0.02,
     lift_min=2.0,
+    lift_nats=(0.5, 1.0),
+    share_min=0.1,  # whoever is hired to click may look like anybody: the lift speaks where they do not
     diluted_nats=0.0,  # a result that goes round is clicked where it stands: lift_min sees to that
 )
 
@@ -22,8 +24,9 @@ class KeywordRanking(OnlineDetector):
     """Flags a note that gets more of a keyword's clicks than its position earns, from searchers that act bought.
 
     A row is a (keyword, note) pair. The test on the marks of those who click is that of `FollowerSpike`; besides,
-    the clicks since the rise began must be twice what the note's position earns of the keyword's searches in that
-    time, where a position's chance of a click starts from a published log and learns from this platform.
+    its last clicks must be twice what the note's position earns of the keyword's searches meanwhile, where a
+    position's chance of a click starts from a published log and learns from this platform. The further they are above
+    it, the more each click says by itself: hired people who look like anybody else are found by that.
 
     Examples:
         >>> detector = KeywordRanking()

@@ -15,6 +15,7 @@ SPEC = Spec(
     prior_rate=0.1,
     # Half of all searches bring a click (AOL 2006: 0.545), of those that only want to be counted perhaps one in six.
     clicked_nats=(0.6, -1.2),
+    unread_nats=0.6,
 )
 
 
@@ -22,8 +23,9 @@ class KeywordTrend(OnlineDetector):
     """Flags a keyword that is searched more than usual, by searchers that are not who usually searches.
 
     The test is that of `FollowerSpike`; a search without a click weighs a little more for fake, one with a click
-    more against, since news makes everybody search *and* read. Where the suspicious searches click on a result that
-    is itself under suspicion, they push that result (`KeywordRanking`), and no trend is flagged.
+    more against, since news makes everybody search *and* read; it weighs double where hardly any search brings a
+    click. Where the suspicious searches click on a result that is itself under suspicion, they push that result
+    (`KeywordRanking`), and no trend is flagged.
 
     Examples:
         >>> detector = KeywordTrend()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from detectors.positions import earned_at
+from detectors.positions import CLICKS_PER_SEARCH, earned_at
 from detectors.subject_rows import CLICKS, LANES, POOL
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def make_pools(specs: Sequence[Spec], learned: Sequence[KindThresholds]) -> NDAr
         pools[lane]["cycle"] = 1.0
         pools[lane]["rate"] = specs[lane].prior_rate
     pools[CLICKS]["earns"] = earned_at()
+    pools[CLICKS]["click_rate"] = CLICKS_PER_SEARCH
     return pools
 
 
@@ -116,3 +117,4 @@ def _positions(pool: Any) -> None:
     # A click without a position is not one at position 0: it is taken for one in the middle of the page.
     earns[0] = earns[5]
     pool["earns"] = earns
+    pool["click_rate"] = earns[1:].sum()

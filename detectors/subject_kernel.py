@@ -35,6 +35,9 @@ row, and a bit for each gated hour that was closed."""
 SAID = 4
 OUT_SIZE = FIRST_CODE + 2 * SAID
 
+KEEP_CLICKS = 1.0 - 1.0 / 48.0
+"""What a click leaves of the count before it: a result that has earned its clicks for months may be pushed today."""
+
 LIKE, UNLIKE, FOLLOW, UNFOLLOW, SEARCH = (
     int(verb) for verb in (Verb.LIKE, Verb.UNLIKE, Verb.FOLLOW, Verb.UNFOLLOW, Verb.SEARCH)
 )
@@ -128,8 +131,8 @@ def note_click(row: Any, pool: Any, position: int, searches: int, plain: bool) -
     if plain:
         pool["clicked_at"][at] += 1.0
     row["searches_seen"] = searches
-    row["clicks"] = float(row["clicks"]) + 1.0
-    row["earned"] = float(row["earned"]) + float(pool["earns"][at]) * since
+    row["clicks"] = float(row["clicks"]) * KEEP_CLICKS + 1.0
+    row["earned"] = float(row["earned"]) * KEEP_CLICKS + float(pool["earns"][at]) * since
 
 
 @compiled
@@ -174,7 +177,8 @@ def search(state: State, action: Action, position: int, clock: int) -> bool:
     rule, pool = state.rules[SEARCHES], state.pools[SEARCHES]
     row = state.searches.rows[place]
     contributed = row["contributed"]
-    gated, greatest, nats = weigh(row, rule, pool, action, SEARCHES, clock)
+    usual = float(state.pools[CLICKS]["click_rate"])
+    gated, greatest, nats = weigh(row, rule, pool, action, SEARCHES, clock, usual)
     if greatest > 0.0 and action.mark >= rule["suspicious"] * 16:
         row["clicks"] = float(row["clicks"]) + 1.0
         if pair >= 0 and state.clicks.rows[pair]["suspect"] >= 0:
@@ -189,7 +193,7 @@ def search(state: State, action: Action, position: int, clock: int) -> bool:
         searches = int(row["total"])
         row = state.clicks.rows[pair]
         note_click(row, pool, position, searches, plain)
-        gated, greatest, nats = weigh(row, rule, pool, action, CLICKS, clock)
+        gated, greatest, nats = weigh(row, rule, pool, action, CLICKS, clock, 1.0)
         if matters(row, rule, gated, greatest):
             follow(state, CLICKS, pair, action, gated, greatest, nats)
     return True
@@ -245,7 +249,7 @@ def walk(state: State, columns: Columns, start_at: int, others_ms: int, clock: i
             room = place >= 0
             if room:
                 row = view.rows[place]
-                gated, greatest, nats = weigh(row, rules[lane], pools[lane], action, lane, clock)
+                gated, greatest, nats = weigh(row, rules[lane], pools[lane], action, lane, clock, 1.0)
                 if matters(row, rules[lane], gated, greatest):
                     follow(state, lane, place, action, gated, greatest, nats)
             else:

@@ -96,8 +96,9 @@ ROW_FIELDS: Final[list[Field]] = [
     ("contributed", np.uint8),  # to the population's mix in this hour
     # keywords and pairs only
     ("place", np.uint8),  # of a pair: position last clicked at
-    ("clicks", np.float32),  # of a pair: in the run; of a keyword: the suspicious searches in the run
-    ("earned", np.float32),  # clicks that the position earned in the run; suspicious searches that push a result
+    ("clicks", np.float32),  # of a pair: the last ones, faded; of a keyword: the suspicious searches in the run
+    ("earned", np.float32),  # clicks that the position earned meanwhile; suspicious searches that push a result
+    ("read", np.float32),  # of a keyword: how many of the last searches brought a click, over what is usual
     ("searches_seen", np.uint32),  # of a pair: `total` of the keyword at the last click
 ]
 """Fields of a row after the arena's own "key" and "touched"."""
@@ -118,7 +119,9 @@ RULE = np.dtype(
         ("actors_min", np.float32),  # distinct suspicious actors
         ("share_min", np.float32),  # suspicious share of the last actions
         ("lift_min", np.float32),  # clicks over earned clicks (pairs)
+        ("lift", np.float32, 2),  # nats that a click adds by the log of its pair's lift, and at the most
         ("clicked", np.float32, 2),  # nats added without and with a click (keywords)
+        ("unread", np.float32),  # nats added without a click where hardly any search brings one
         ("prior_rate", np.float32),  # actions an hour of a subject never seen
         ("prior_count", np.float32),  # weight of the cohort in actions
         ("dispersion", np.float32),  # usual excess variance over mean squared
@@ -154,6 +157,7 @@ POOL = np.dtype(
         ("earns", np.float32, POSITIONS),  # chance of a click by position (CLICKS)
         ("clicked_at", np.float64, POSITIONS),
         ("searched", np.float64),
+        ("click_rate", np.float32),  # clicks a search brings, at any position
     ],
     align=True,
 )
