@@ -12,7 +12,7 @@ from detectors.episodes import Episode, EpisodeBook, flag_of, next_update_from, 
 from detectors.looking import look, novelty_features
 from detectors.noted import Notebook
 from detectors.sources import LAST_MS
-from detectors.subject_kernel import State
+from detectors.subject_kernel import SAID, State
 from detectors.subject_rows import CLICKS, HOURS, SEARCHES, SLOT_MS, SLOTS_HOUR
 from detectors.suspects import give_back, holds
 from detectors.windows import since
@@ -20,6 +20,9 @@ from schemas.flags import Status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from detectors.actions import Actions
     from detectors.calibration import KindThresholds
@@ -72,13 +75,18 @@ class Lifecycle:
             self._learn_gated(state, lane, row, gated)
         if code & NAMED:
             suspect = int(row["suspect"])
-            self.notebook.take_down(suspect, state.suspects.places[suspect], actions, index)
+            self.notebook.see(suspect, state.suspects.places[suspect], actions, index)
         now_ms = int(actions.ts[index])
         if code & TIPPED:
             return self._open(state, lane, row, now_ms)
         if code & GREW:
             return self._update(state, lane, int(row["suspect"]), now_ms)
         return []
+
+    def take_names(self, actions: Actions, wanted: NDArray[np.int64]) -> None:
+        """Note down the names that the loop wanted, shape (`SAID` k,): see `subject_kernel.WANTED`."""
+        for index, place, generation, sampled in wanted.reshape(-1, SAID).tolist():
+            self.notebook.take_down(place, generation, actions, index, sampled=bool(sampled))
 
     def _learn_gated(self, state: State, lane: int, row: Any, gated: int) -> None:
         suspect = int(row["suspect"])

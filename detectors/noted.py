@@ -30,28 +30,31 @@ class Notebook:
     def __init__(self) -> None:
         self._noted: dict[int, Noted] = {}
 
-    def take_down(self, place: int, held: Any, actions: Actions, index: int) -> Noted:
-        """Note down what the action at `index` names of the suspect in `place`."""
+    def see(self, place: int, held: Any, actions: Actions, index: int) -> None:
+        """Note down what the action at `index` names of the suspect in `place`, who has just been told of it."""
+        sampled = int(held["sampled"])
+        new = 0 < sampled <= SAMPLE and int(held["sample"][sampled - 1]) == int(actions.actor[index])
+        self.take_down(place, int(held["generation"]), actions, index, sampled=new)
+
+    def take_down(self, place: int, generation: int, actions: Actions, index: int, *, sampled: bool) -> None:
+        """Note down the same; `sampled` says whether the action's actor is new in the suspect's sample."""
+        find = actions.names.find
         noted = self._noted.get(place)
-        if noted is None or noted.generation != int(held["generation"]):
-            find = actions.names.find
+        if noted is None or noted.generation != generation:
             subject = int(actions.subject[index])
             owner, item = int(actions.owner[index]), int(actions.item[index])
             # An id that its source did not carry is told by its hash, which is at least the same every time.
             noted = Noted(
-                int(held["generation"]),
+                generation,
                 find(subject) or f"#{subject:016x}",
                 find(owner) if owner else None,
                 find(item) if item else None,
             )
             self._noted[place] = noted
-        sampled = int(held["sampled"])
-        actor = int(actions.actor[index])
-        if 0 < sampled <= SAMPLE and int(held["sample"][sampled - 1]) == actor:
-            name = actions.names.find(actor)
+        if sampled:
+            name = find(int(actions.actor[index]))
             if name is not None and name not in noted.actors:
                 noted.actors.append(name)
-        return noted
 
     def of(self, place: int) -> Noted:
         """Return what is noted of the suspect in `place`, which has been noted down before."""

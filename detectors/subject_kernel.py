@@ -1,9 +1,9 @@
 """The one compiled loop that walks a batch of actions in order and comes back where something tips.
 
 It returns before an action when time has come for something (an episode's deadline, the end of an epoch) or an
-arena needs room, and after an action when a decision tipped, an update is due, an actor wants a name or hours that
-had passed the gate were closed. Whoever calls it does that and calls again, so nothing depends on how the
-actions were cut into batches.
+arena needs room, and after an action when a decision tipped, an update is due or hours that had passed the gate were
+closed. Whoever calls it does that and calls again, so nothing depends on how the actions were cut into batches. Who
+wants a name is only put down, for whoever calls: nothing waits for it.
 """
 
 from __future__ import annotations
@@ -28,12 +28,16 @@ if TYPE_CHECKING:
 ALL_DONE, TIME_DUE, NEEDS_ROOM, SPOKE = 0, 1, 2, 3
 """Why `walk` came back, in `State.out`: at the end; before an action, twice; after an action."""
 
-REASON, CLOCK, ROOM_LANE, TOLD, FIRST_CODE = 0, 1, 2, 3, 4
-"""Places in `State.out`; TOLD is how many rows it speaks of, each with `SAID` numbers from FIRST_CODE on: code, lane,
-row, and a bit for each gated hour that was closed."""
+REASON, CLOCK, ROOM_LANE, AT, TOLD, WANTED, FIRST_CODE = 0, 1, 2, 3, 4, 5, 6
+"""Places in `State.out`; AT is the action that it is at. TOLD is how many rows it speaks of, each with `SAID` numbers
+from FIRST_CODE on: code, lane, row, and a bit for each gated hour that was closed. WANTED is how many want names, each
+with `SAID` numbers from FIRST_WANTED on: action, place among the suspects, generation of that, and whether the actor
+is new in the sample."""
 
 SAID = 4
-OUT_SIZE = FIRST_CODE + 2 * SAID
+FIRST_WANTED = FIRST_CODE + 2 * SAID
+WANTED_MAX = 256
+OUT_SIZE = FIRST_WANTED + WANTED_MAX * SAID
 
 KEEP_CLICKS = 1.0 - 1.0 / 48.0
 """What a click leaves of the count before it: a result that has earned its clicks for months may be pushed today."""
@@ -99,8 +103,22 @@ def follow(state: State, lane: int, place: int, action: Action, gated: int, grea
                 keep_company(state.company, state.suspects, row, held, action.actor, action.owner, action.ts)
                 code |= CROWDED if state.company.counters[FREE] == 0 else 0
             code |= suspect(state.suspects, row, rule, state.pools[lane], action, lane, greatest, nats)
-    if code:
+    if code == NAMED and state.out[TOLD] == 0:
+        want_names(state.out, int(row["suspect"]), state.suspects.places[int(row["suspect"])], action.actor)
+    elif code:
         tell(state.out, code, lane, place, gated)
+
+
+@compiled
+def want_names(out: NDArray[np.int64], place: int, held: Any, actor: np.uint64) -> None:
+    """Put down that the suspect in a place wants the names of this action; there is room for one of each lane."""
+    at = FIRST_WANTED + int(out[WANTED]) * SAID
+    sampled = int(held["sampled"])
+    out[at] = out[AT]
+    out[at + 1] = place
+    out[at + 2] = held["generation"]
+    out[at + 3] = sampled > 0 and held["sample"][sampled - 1] == actor
+    out[WANTED] += 1
 
 
 @compiled
@@ -232,13 +250,14 @@ def walk(state: State, columns: Columns, start_at: int, others_ms: int, clock: i
     """
     out, pools, rules = state.out, state.pools, state.rules
     follows, likes = state.follows, state.likes
-    out[TOLD] = 0
+    out[TOLD] = out[WANTED] = 0
     for index in range(start_at, len(columns.ts)):
         clock = max(clock, min(columns.watermark[index], others_ms))
         out[CLOCK] = clock
         if clock >= due_ms:
             out[REASON] = TIME_DUE
             return index
+        out[AT] = index
         action = action_at(columns, index)
         verb = columns.verb[index]
         room = True
@@ -263,7 +282,7 @@ def walk(state: State, columns: Columns, start_at: int, others_ms: int, clock: i
         if not room:
             out[REASON] = NEEDS_ROOM
             return index
-        if out[TOLD]:
+        if out[TOLD] or out[WANTED] > WANTED_MAX - 2:
             out[REASON] = SPOKE
             return index + 1
     out[REASON] = ALL_DONE

@@ -24,12 +24,14 @@ from detectors.subject_kernel import (
     ALL_DONE,
     CLOCK,
     FIRST_CODE,
+    FIRST_WANTED,
     NEEDS_ROOM,
     REASON,
     ROOM_LANE,
     SAID,
     TIME_DUE,
     TOLD,
+    WANTED,
     walk,
 )
 from detectors.subject_rows import FOLLOWS, LANES, LIKES, SEARCHES, SLOT_MS, SLOTS_HOUR
@@ -105,6 +107,8 @@ class SubjectStage(KeptState):
             out = state.out
             reason = int(out[REASON])
             self._clock_ms = int(out[CLOCK])
+            if out[WANTED]:
+                self._life.take_names(actions, out[FIRST_WANTED : FIRST_WANTED + int(out[WANTED]) * SAID])
             if reason == ALL_DONE:
                 break
             if reason == TIME_DUE:

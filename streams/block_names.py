@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 NAME_BYTES_MAX = 0xFFFF
 """A longer name is left out; ids have at most 128 bytes and queries 256 characters before they are normalised."""
 
+SOUGHT_MAX = 64
+"""Names of a table that are sought one by one, some microseconds each; after that all are put into a dictionary."""
+
 _TEXT_BYTES = struct.Struct("<I")
 
 
@@ -95,7 +98,7 @@ def join_names(parts: Sequence[Some]) -> tuple[bytes, int]:
 class NameTable:
     """Hashes, shape (n,), and the UTF-8 of their names. It is `detectors.actions.Names`."""
 
-    __slots__ = ("_lengths", "_places", "_text", "keys")
+    __slots__ = ("_asked", "_lengths", "_places", "_text", "keys")
 
     def __init__(self, raw: memoryview, count: int) -> None:
         """Read a table of `count` rows that fills `raw`. Raises ValueError where it does not."""
@@ -109,6 +112,7 @@ class NameTable:
         self.keys = np.frombuffer(raw[_TEXT_BYTES.size : keys_end], np.uint64)
         self._lengths = np.frombuffer(raw[keys_end:lengths_end], np.uint16)
         self._text = raw[lengths_end:]
+        self._asked = 0
         self._places: dict[int, tuple[int, int]] | None = None
 
     def __len__(self) -> int:
@@ -126,9 +130,20 @@ class NameTable:
 
     def find(self, key: int) -> str | None:
         """Return the name behind a hash, or None where the block does not carry it."""
+        start, end = self._span(key)
+        return str(self._text[start:end], "utf-8", "surrogatepass") if end > start else None
+
+    def _span(self, key: int) -> tuple[int, int]:
+        """Return where a name is. Most blocks are asked for a few names, for which a table of all is not worth it."""
+        self._asked += 1
+        if self._asked <= SOUGHT_MAX:
+            found = np.flatnonzero(self.keys == key)
+            if not len(found):
+                return 0, 0
+            start = int(self._lengths[: found[-1]].sum(dtype=np.int64))
+            return start, start + int(self._lengths[found[-1]])
         if self._places is None:
             ends = np.cumsum(self._lengths, dtype=np.int64)
             spans = zip((ends - self._lengths).tolist(), ends.tolist(), strict=True)
             self._places = dict(zip(self.keys.tolist(), spans, strict=True))
-        start, end = self._places.get(key, (0, 0))
-        return str(self._text[start:end], "utf-8", "surrogatepass") if end > start else None
+        return self._places.get(key, (0, 0))
