@@ -79,12 +79,14 @@ class Novelty:
     """How unlike other gated hours a subject's hour is, by HalfSpaceTrees (Tan, Ting, Liu 2011).
 
     The trees are drawn from the seed, and count the hours of the window before and of the one that fills. So what
-    they know is kept as those hours, at most two windows, and learned again where it is restored.
+    they know is those hours, at most two windows: they are kept as them, and learn them only when somebody asks for a
+    score, which few do. To draw the trees takes as long as a thousand actions, and no partition waits for it.
     """
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
         self._trees = self._fresh()
+        self._counted = 0  # of the hours, from the first on, those that the trees have learned
         self.learned = 0
         self.names: tuple[str, ...] = ()
         self.hours: list[tuple[float, ...]] = []
@@ -95,24 +97,27 @@ class Novelty:
 
     def learn(self, features: dict[str, float]) -> None:
         """Learn one closed hour; every feature in [0, 1]."""
-        self._trees.learn_one(features)
         self.learned += 1
         self.names = tuple(features)
         self.hours.append(tuple(float(value) for value in features.values()))
         if len(self.hours) == 2 * NOVELTY_WINDOW:
             del self.hours[:NOVELTY_WINDOW]
+            self._counted -= NOVELTY_WINDOW
+            if self._counted < 0:  # they have not seen the first window to its end
+                self._trees, self._counted = self._fresh(), 0
 
     def restore(self, names: tuple[str, ...], hours: Sequence[tuple[float, ...]], learned: int) -> None:
-        """Learn what another one had learned."""
-        self._trees, self.learned, self.names = self._fresh(), learned, names
+        """Take what another one had learned."""
+        self._trees, self._counted, self.learned, self.names = self._fresh(), 0, learned, names
         self.hours = list(hours)
-        for hour in hours:
-            self._trees.learn_one(dict(zip(names, hour, strict=True)))
 
     def score(self, features: dict[str, float]) -> float | None:
         """Return how novel it is, in [0, 1], None before the first window is full."""
         if self.learned < NOVELTY_WINDOW:
             return None
+        for hour in self.hours[self._counted :]:
+            self._trees.learn_one(dict(zip(self.names, hour, strict=True)))
+        self._counted = len(self.hours)
         return float(min(max(self._trees.score_one(features), 0.0), 1.0))
 
 

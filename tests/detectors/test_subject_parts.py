@@ -14,7 +14,7 @@ from detectors.calibration import Thresholds, ThresholdsError, read_thresholds, 
 from detectors.episodes import strength_of
 from detectors.evidence import Observation, number, severity, write
 from detectors.like_boost import SPEC
-from detectors.models import Cycle, LaneModels, Novelty, PassRate
+from detectors.models import NOVELTY_WINDOW, Cycle, LaneModels, Novelty, PassRate
 from detectors.positions import earned_at
 from detectors.settings import SUBJECT_KINDS, ActorSettings, DetectorSettings, SettingError
 from detectors.sketches import distinct_registered, distinct_seen, mark_seen, register
@@ -159,6 +159,17 @@ class TestModels:
             share = 0.02 if epoch < 4 * 144 else 0.2
             rate.learn(epoch // 6, 500.0, float(rng.binomial(500, share)))
         assert rate.drifts >= 1
+
+    @pytest.mark.parametrize("asked_every", [1, 170, 430, 2_000])
+    def test_novelty_says_the_same_however_often_it_was_asked(self, asked_every: int) -> None:
+        novelty, river, rng = Novelty(seed=1), Novelty(seed=1)._fresh(), np.random.default_rng(5)
+        for turn in range(1_100):
+            hour = {"size": float(rng.random()), "lift": float(rng.random())}
+            novelty.learn(hour)
+            river.learn_one(hour)
+            if turn % asked_every == 0 and turn >= NOVELTY_WINDOW:
+                assert novelty.score(hour) == min(max(river.score_one(hour), 0.0), 1.0)
+        assert novelty.score(hour) == min(max(river.score_one(hour), 0.0), 1.0)
 
     def test_novelty_says_nothing_before_its_first_window_is_full(self) -> None:
         novelty, rng = Novelty(seed=1), np.random.default_rng(5)
