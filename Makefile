@@ -64,7 +64,7 @@ kafka: ## a real one-node Kafka in the foreground, without Docker (needs Java 17
 models: $(STAMP) ## the shipped weights and thresholds, from simulated traffic (some 15 minutes)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m streams.models $(ARGS)
 
-bench: $(STAMP) ## one worker beside a stock agent and a bare read loop, as ratios: ARGS="--quick"
+bench: $(STAMP) ## one worker beside what others offer, latency, growth: ARGS="--quick", "--growth", "--help"
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 chaos: $(STAMP) ## faults at random moments, and whether anything was lost or done twice: ARGS="--minutes 20 --seed 1"

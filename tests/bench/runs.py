@@ -2,41 +2,47 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prometheus_client.parser import text_string_to_metric_families
+from tests.bench.processes import ROOT, BenchWorker, RunFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+    from tests.bench.brokers import Broker
+    from tests.bench.traffic import Outcome
+
 POLL_S = 0.5
 """Between two looks at a worker's metrics: rendering them is work of the worker's own, so it is not asked often."""
 
 STALL_S = 60.0
 """A run that makes no progress for this long has failed; every healthy one moves several times a second."""
 
+PEER_S = 600.0
+"""How long a peer may take."""
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What one process did: `events` records in `seconds` of wall and `cpu_seconds` of processor time."""
+    """What one process did: `events` records in `seconds` of wall and `cpu_seconds` of processor time.
+
+    `broker_cpu_seconds` is what the broker took meanwhile, 0 where its process is not ours. `wrong` says what came out
+    of a peer's job that should not have.
+    """
 
     name: str
     events: int
     seconds: float
     cpu_seconds: float
+    broker_cpu_seconds: float = 0.0
     notes: str = ""
+    wrong: str = ""
 
     @property
     def events_per_s(self) -> float:
@@ -44,93 +50,94 @@ class Run:
         return self.events / self.seconds
 
 
-class RunFailed(RuntimeError):  # noqa: N818 - as streams.errors names them
-    """A process under measurement ended or stalled; the message holds the end of what it said."""
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look at a worker found."""
+
+    at_s: float
+    events: int
+    cpu_s: float
+    broker_cpu_s: float
 
 
-def peer(name: str, module: str, arguments: Sequence[str], *, notes: str = "", timeout_s: float = 600.0) -> Run:
-    """Run a peer's module to its end and read the figures that it prints."""
-    done = subprocess.run(
-        [sys.executable, "-m", module, *arguments],
-        cwd=ROOT, capture_output=True, text=True, timeout=timeout_s, check=False,
-    )  # fmt: skip
-    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+def peer(
+    name: str,
+    module: str,
+    arguments: Sequence[str],
+    broker: Broker,
+    *,
+    due: Outcome | None = None,
+    python: str = sys.executable,
+    notes: str = "",
+) -> Run:
+    """Run a peer's module to its end, read the figures that it prints, and compare what it found with what is due.
+
+    Raises RunFailed where it ends without figures.
+    """
+    began_cpu_s = broker.cpu_s()
+    try:
+        done = subprocess.run(
+            [python, "-m", module, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=PEER_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise RunFailed(f"{name} was not done within {PEER_S:.0f} s") from None
+    lines = [line for line in done.stdout.splitlines() if line.startswith('{"events"')]
     if not lines:
         raise RunFailed(f"{name} ended with {done.returncode} and no figures: {done.stderr[-800:]}")
     figures = json.loads(lines[-1])
-    return Run(name, figures["events"], figures["seconds"], figures["cpu_seconds"], notes)
+    taken_s = broker.cpu_s() - began_cpu_s
+    return Run(
+        name, figures["events"], figures["seconds"], figures["cpu_seconds"], taken_s, notes,
+        wrong=due.differs(figures) if due is not None else "",
+    )  # fmt: skip
 
 
-def worker(name: str, environment: dict[str, str], expected: int, log: Path, *, notes: str = "") -> Run:
+def worker(
+    name: str, environment: Mapping[str, str], expected: int, log: Path, broker: Broker, *, notes: str = ""
+) -> Run:
     """Run `boostwatch worker` until its own metrics say that `expected` records have been read.
 
     Timed between the first and the last look that find it at work, by the records counted in between; starting,
     compiling and joining the group are left out, as they are for the peers.
     """
-    port = _free_port()
-    settings = {**os.environ, **environment, "BOOSTWATCH_HTTP_PORT": str(port), "BOOSTWATCH_HTTP_HOST": "127.0.0.1"}
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "streams.cli", "worker"], cwd=ROOT, env=settings, stdout=out, stderr=out
-        )
-    try:
-        return _watch(name, process, port, expected, log, notes)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(30)
-        if process.poll() is None:
-            process.kill()
-            process.wait()
+    with BenchWorker(environment, log) as process:
+        looks = watch([process], expected, broker)
+    return between(name, looks, notes)
 
 
-def _watch(name: str, process: subprocess.Popen[bytes], port: int, expected: int, log: Path, notes: str) -> Run:
-    looks: list[tuple[float, float, int]] = []  # when, processor seconds, records
+def watch(workers: Sequence[BenchWorker], expected: int, broker: Broker) -> list[Look]:
+    """Look at workers until together they have read `expected` records; return each look that found progress.
+
+    The last look is left out, at which they may have been done for a while. Raises RunFailed.
+    """
+    looks: list[Look] = []
     seen, moved_at_s = 0, time.perf_counter()
     while True:
-        if process.poll() is not None:
-            raise RunFailed(f"{name} ended with {process.returncode}: {log.read_text(errors='replace')[-800:]}")
-        count = events_read(port)
+        for worker in workers:
+            worker.check()
+        count = sum(worker.events() for worker in workers)
         now_s = time.perf_counter()
         if count > seen:
-            looks.append((now_s, _cpu_s(process.pid), count))
+            looks.append(Look(now_s, count, sum(worker.cpu_s() for worker in workers), broker.cpu_s()))
             seen, moved_at_s = count, now_s
         if seen >= expected:
-            # At the last look it may have been done for a while.
-            first, last = looks[0], looks[-2] if len(looks) > 1 else looks[0]
-            if last is first:
-                raise RunFailed(f"{name} was done within {2 * POLL_S:.0f} s, too soon to be timed: give more --events")
-            return Run(name, last[2] - first[2], last[0] - first[0], last[1] - first[1], notes)
+            return looks[:-1]
         if now_s - moved_at_s > STALL_S:
-            raise RunFailed(f"{name} stands at {seen} of {expected}: {log.read_text(errors='replace')[-800:]}")
+            raise RunFailed(f"stands at {seen} of {expected}: {workers[0].last_words()}")
         time.sleep(POLL_S)
 
 
-def events_read(port: int) -> int:
-    """Sum `boostwatch_events_total` over the input topics and all outcomes; 0 while nothing answers."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
-            text = answer.read().decode()
-    except OSError:
-        return 0
-    return int(
-        sum(
-            sample.value
-            for family in text_string_to_metric_families(text)
-            for sample in family.samples
-            if sample.name == "boostwatch_events_total"
-        )
+def between(name: str, looks: Sequence[Look], notes: str = "", *, after: int = 0) -> Run:
+    """Return the run between the first look that had seen `after` records and the last one. Raises RunFailed."""
+    some = [look for look in looks if look.events >= after]
+    if len(some) < 2:
+        raise RunFailed(f"{name} was done within {2 * POLL_S:.0f} s, too soon to be timed: give more --events")
+    first, last = some[0], some[-1]
+    return Run(
+        name,
+        last.events - first.events,
+        last.at_s - first.at_s,
+        last.cpu_s - first.cpu_s,
+        last.broker_cpu_s - first.broker_cpu_s,
+        notes,
     )
-
-
-def _cpu_s(pid: int) -> float:
-    """User and system seconds of a live process (proc(5), fields 14 and 15)."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -13,7 +13,7 @@ import orjson
 import uvloop
 from aiokafka import AIOKafkaConsumer
 
-from tests.bench.peers.stopwatch import Stopwatch
+from tests.bench.peers.stopwatch import Stopwatch, tame_collector
 from tests.bench.peers.windowed_count import WindowedCount
 
 
@@ -32,7 +32,7 @@ async def run(bootstrap: str, expected: int, mode: str, topics: list[str]) -> No
     stopwatch = Stopwatch(expected)
     await consumer.start()
     try:
-        while not consumer.assignment():  # noqa: ASYNC110 - aiokafka offers no event; joining the group is nobody's throughput
+        while not consumer.assignment():  # noqa: ASYNC110 - aiokafka offers no event; joining is nobody's throughput
             await asyncio.sleep(0.001)
         stopwatch.start()
         while True:
@@ -40,15 +40,17 @@ async def run(bootstrap: str, expected: int, mode: str, topics: list[str]) -> No
             for records in batches.values():
                 if mode == "job":
                     for record in records:
-                        try:
-                            job.add(orjson.loads(record.value))
-                        except (orjson.JSONDecodeError, KeyError, TypeError):
-                            continue
+                        job.add(orjson.loads(record.value))
                 if stopwatch.done(len(records)):
-                    return
+                    break
+            else:
+                continue
+            break
+        stopwatch.tell(**({"closed": job.closed, "spikes": job.spikes} if mode == "job" else {}))
     finally:
         await consumer.stop()
 
 
 if __name__ == "__main__":
+    tame_collector()
     uvloop.run(run(sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4:]))
