@@ -249,15 +249,21 @@ class Arena:
     def _grow(self, capacity: int) -> None:
         before, held = self._view, self.capacity
         grown = self._empty(min(max(capacity, held + held // 2), self._capacity_max))
+        # As bytes: a copy of records goes field by field.
         for name in ("rows", "dirty"):
-            getattr(grown, name)[:held] = getattr(before, name)
+            old = getattr(before, name).view(np.uint8)
+            getattr(grown, name).view(np.uint8)[: len(old)] = old
         left, added = int(before.counters[FREE]), len(grown.rows) - held
         grown.free[:added] = np.arange(held + added - 1, held - 1, -1)
         grown.free[added : added + left] = before.free[:left]
         grown.counters[FREE] = added + left
         self._view = grown
         self._kept = np.concatenate([self._kept, np.zeros(added, np.bool_)])
-        self._reindex(len(grown.slots), int(before.counters[SEED]))
+        if len(grown.slots) > len(before.slots):
+            self._reindex(len(grown.slots), int(before.counters[SEED]))
+        else:
+            grown.counters[SEED] = before.counters[SEED]
+            self._view = grown._replace(slots=before.slots)
 
     def _reindex(self, slots: int, seed: int) -> None:
         for attempt in range(SEEDS_MAX):

@@ -155,7 +155,7 @@ class Automation:
         if len(self._open) >= self._open_max:
             self.crowded += 1
             return []
-        start_ms = int(row["turn_ms"].min())
+        start_ms = int(min(row["turn_ms"].tolist()))
         counted = min(int(row["actions"]), BANKS * TURN)
         running = Running(
             # An id that its event did not carry is told by its hash, which is at least the same every time.
@@ -268,7 +268,7 @@ class Automation:
 
 
 def _deadline(row: Any, now_ms: int) -> int:
-    turn_ms = now_ms - int(row["turn_ms"].max())
+    turn_ms = now_ms - int(max(row["turn_ms"].tolist()))
     return now_ms + min(max(QUIET_TURNS * turn_ms, QUIET_MS), QUIET_MS_MAX)
 
 

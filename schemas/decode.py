@@ -13,11 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from schemas.columns import Events, Topic, joined
-from schemas.events import QUERY_CHARACTERS_MAX
-from schemas.hashing import hash_ids
 from schemas.scan import NAMED_SLOTS, WIDE, Scanned, room, scan
 from schemas.scan_layout import LAYOUTS, Slot
-from schemas.text import normalise_query
+from schemas.text import keyword_of
 from schemas.texts import Pieces, Texts
 from schemas.typed import decode_typed
 from schemas.words import PAD_BYTES
@@ -106,30 +104,19 @@ def _decode(
 def _name_wide(data: bytes, out: Scanned, count: int, keywords: bytes) -> tuple[bytes, list[int]]:
     """Make the keywords of the queries beyond ASCII; return all keywords, and the entries that are not valid."""
     starts, sizes = out.starts[_SUBJECT], out.sizes[_SUBJECT]
-    unread: list[int] = []
-    named: list[int] = []
-    found: list[str] = []
-    for entry in np.flatnonzero(sizes[:count] <= WIDE).tolist():
-        start = int(starts[entry])
-        try:
-            query = data[start : start + WIDE - int(sizes[entry])].decode()
-        except UnicodeDecodeError:
-            unread.append(entry)
-            continue
-        keyword = normalise_query(query)
-        if keyword and len(query) <= QUERY_CHARACTERS_MAX:
-            named.append(entry)
-            found.append(keyword)
-        else:
-            unread.append(entry)
-    if not named:
+    wide = np.flatnonzero(sizes[:count] <= WIDE)
+    begins, ends = starts[wide], starts[wide] + WIDE - sizes[wide]
+    found = [keyword_of(data[begin:end]) for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
+    unread = [entry for entry, one in zip(wide.tolist(), found, strict=True) if one is None]
+    made = [one for one in found if one is not None]
+    if not made:
         return keywords, unread
-    encoded = [keyword.encode() for keyword in found]
-    lengths = np.array(list(map(len, encoded)), np.int64)
+    named = wide[[one is not None for one in found]] if unread else wide
+    lengths = np.array([len(keyword) for keyword, _ in made], np.int64)
     starts[named] = len(keywords) + np.cumsum(lengths) - lengths
     sizes[named] = lengths
-    out.hashes[Slot.SUBJECT, named] = hash_ids(found)
-    return b"".join([keywords, *encoded]), unread
+    out.hashes[Slot.SUBJECT, named] = np.array([hashed for _, hashed in made], np.uint64)
+    return b"".join([keywords, *(keyword for keyword, _ in made)]), unread
 
 
 def _events(

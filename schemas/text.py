@@ -5,6 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 from unicodedata import normalize
 
+from schemas.events import QUERY_CHARACTERS_MAX
+from schemas.hashing import hash_id
+
 _ROUNDS_MAX = 8
 """A second round changes a few dozen strings, a third none that is known; the bound only ends the loop."""
 
@@ -30,6 +33,20 @@ def normalise_query(raw: str) -> str:
 
 
 @lru_cache(KEPT_MAX)
+def keyword_of(query: bytes) -> tuple[bytes, int] | None:
+    """Return the keyword of a query in UTF-8 and its hash, None where the query keeps the contract not.
+
+    >>> keyword_of("CAFÉ  au lait".encode())[0].decode()
+    'café au lait'
+    """
+    try:
+        text = query.decode()
+    except UnicodeDecodeError:
+        return None
+    keyword = normalise_query(text)
+    return (keyword.encode(), hash_id(keyword)) if keyword and len(text) <= QUERY_CHARACTERS_MAX else None
+
+
 def _normalise(text: str) -> str:
     for _ in range(_ROUNDS_MAX):
         folded = " ".join(normalize("NFKC", normalize("NFKC", text).casefold()).split())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import struct
 from array import array
 from typing import TYPE_CHECKING, NamedTuple
@@ -11,6 +12,7 @@ import numpy as np
 from schemas.compiled import compiled
 from schemas.texts import Texts
 from schemas.words import load8
+from streams.block_kernels import Index, index_of, row_of, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,9 +22,10 @@ if TYPE_CHECKING:
 NAME_BYTES_MAX = 0xFFFF
 """A longer name is left out; ids have at most 128 bytes and queries 256 characters before they are normalised."""
 
-SOUGHT_MAX = 64
-"""Names of a table that are sought one by one, some microseconds each; after that all are put into a dictionary."""
+_SEED = secrets.randbits(64)
+"""No stranger knows which keys collide."""
 
+_NO_ENDS = np.empty(0, np.int64)
 _TEXT_BYTES = struct.Struct("<I")
 
 
@@ -98,7 +101,7 @@ def join_names(parts: Sequence[Some]) -> tuple[bytes, int]:
 class NameTable:
     """Hashes, shape (n,), and the UTF-8 of their names. It is `detectors.actions.Names`."""
 
-    __slots__ = ("_asked", "_lengths", "_places", "_text", "keys")
+    __slots__ = ("_ends", "_index", "_lengths", "_text", "keys")
 
     def __init__(self, raw: memoryview, count: int) -> None:
         """Read a table of `count` rows that fills `raw`. Raises ValueError where it does not."""
@@ -109,41 +112,35 @@ class NameTable:
         lengths_end = keys_end + 2 * count
         if len(raw) != lengths_end + text_bytes:
             raise ValueError(f"{len(raw)} bytes are not a table of {count} names in {text_bytes} bytes")
-        self.keys = np.frombuffer(raw[_TEXT_BYTES.size : keys_end], np.uint64)
+        # A copy is aligned and may be written to: loops are compiled for such arrays only.
+        self.keys = np.frombuffer(raw[_TEXT_BYTES.size : keys_end], np.uint64).copy()
         self._lengths = np.frombuffer(raw[keys_end:lengths_end], np.uint16)
         self._text = raw[lengths_end:]
-        self._asked = 0
-        self._places: dict[int, tuple[int, int]] | None = None
+        self._index: Index | None = None
+        self._ends = _NO_ENDS  # of the names, shape (n,), once there is an index
 
     def __len__(self) -> int:
         return len(self.keys)
 
     def some(self, wanted: NDArray[np.uint64]) -> Some:
-        """Return what the block carries of some hashes, shape (k,), given once each and ascending."""
-        at = np.minimum(np.searchsorted(wanted, self.keys), len(wanted) - 1)
-        rows = np.flatnonzero((wanted[at] == self.keys) & (self._lengths > 0))
-        ends = np.cumsum(self._lengths, dtype=np.int64)[rows]
-        lengths, text = self._lengths[rows], self._text
-        starts = (ends - lengths).tolist()
-        parts = [text[start:end] for start, end in zip(starts, ends.tolist(), strict=True)]
+        """Return what the block carries of some hashes, shape (k,), given once each."""
+        rows = rows_of(self.keys, self._indexed(), wanted)
+        rows = rows[rows >= 0]
+        rows = np.sort(rows[self._lengths[rows] > 0])
+        lengths, text, ends = self._lengths[rows], self._text, self._ends[rows]
+        parts = [text[start:end] for start, end in zip((ends - lengths).tolist(), ends.tolist(), strict=True)]
         return Some(self.keys[rows], lengths, b"".join(parts))
 
     def find(self, key: int) -> str | None:
         """Return the name behind a hash, or None where the block does not carry it."""
-        start, end = self._span(key)
-        return str(self._text[start:end], "utf-8", "surrogatepass") if end > start else None
+        row = row_of(self.keys, self._indexed(), np.uint64(key))
+        if row < 0 or not self._lengths[row]:
+            return None
+        end = int(self._ends[row])
+        return str(self._text[end - int(self._lengths[row]) : end], "utf-8", "surrogatepass")
 
-    def _span(self, key: int) -> tuple[int, int]:
-        """Return where a name is. Most blocks are asked for a few names, for which a table of all is not worth it."""
-        self._asked += 1
-        if self._asked <= SOUGHT_MAX:
-            found = np.flatnonzero(self.keys == key)
-            if not len(found):
-                return 0, 0
-            start = int(self._lengths[: found[-1]].sum(dtype=np.int64))
-            return start, start + int(self._lengths[found[-1]])
-        if self._places is None:
-            ends = np.cumsum(self._lengths, dtype=np.int64)
-            spans = zip((ends - self._lengths).tolist(), ends.tolist(), strict=True)
-            self._places = dict(zip(self.keys.tolist(), spans, strict=True))
-        return self._places.get(key, (0, 0))
+    def _indexed(self) -> Index:
+        if self._index is None:
+            self._index = index_of(self.keys, _SEED)
+            self._ends = np.cumsum(self._lengths, dtype=np.int64)
+        return self._index

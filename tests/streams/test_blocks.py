@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -88,6 +88,7 @@ def example(n: int = 50) -> tuple[Actions, np.ndarray[Any, np.dtype[np.int64]]]:
     return actions, np.arange(n, dtype=np.int64) * 2 + 100
 
 
+@settings(deadline=None)
 @given(some_actions())
 def test_what_is_packed_comes_out_the_same(packed: tuple[Actions, np.ndarray[Any, np.dtype[np.int64]]]) -> None:
     actions, offsets = packed
@@ -100,6 +101,7 @@ def test_what_is_packed_comes_out_the_same(packed: tuple[Actions, np.ndarray[Any
         assert after.dtype == before.dtype, name
 
 
+@settings(deadline=None)
 @given(some_actions(), st.data())
 def test_blocks_that_are_packed_together_are_those_packed_apart(
     packed: tuple[Actions, np.ndarray[Any, np.dtype[np.int64]]], data: st.DataObject
@@ -128,6 +130,7 @@ def test_names_can_be_taken_from_the_events_that_the_actions_were_made_of() -> N
     assert all(names.find(int(actions.actor[row])) == f"actor {n - 1 - row}" for row in set(range(n)) - set(rare))
 
 
+@settings(deadline=None)
 @given(some_actions())
 def test_names_of_subjects_owners_and_items_come_along(
     packed: tuple[Actions, np.ndarray[Any, np.dtype[np.int64]]],
@@ -185,6 +188,7 @@ def test_another_version_is_refused_with_what_to_do() -> None:
         unpack(bytes(value))
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10_000), st.integers(1, 255))
 def test_one_damaged_byte_is_refused(place: int, change: int) -> None:
     value = bytearray(pack(*example(), HEADER))
@@ -193,6 +197,7 @@ def test_one_damaged_byte_is_refused(place: int, change: int) -> None:
         unpack(bytes(value))
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10_000))
 def test_a_block_that_was_cut_off_is_refused(length: int) -> None:
     value = pack(*example(), HEADER)
@@ -200,6 +205,7 @@ def test_a_block_that_was_cut_off_is_refused(length: int) -> None:
         unpack(value[: length % len(value)])
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=400))
 def test_no_bytes_whatever_raise_anything_else(tail: bytes) -> None:
     with pytest.raises(BlockRefused):
