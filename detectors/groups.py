@@ -18,14 +18,15 @@ from detectors.arena import Arena
 from detectors.compiled import compiled, inlined
 from detectors.hash_index import FREE, NO_ROOM, View, find, find_or_insert, mix, rows_for, touch
 from detectors.meetings import OTHERS
+from detectors.restraint import LEVEL, count_pair, is_watched, keep_pace, place_of_owner
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-PAIRS_MAX, ACTORS_MAX = 100_000, 200_000
+PAIRS_MAX, ACTORS_MAX = 400_000, 1_000_000
 
-LINES_MAX, CELLS = 131_072, 3
-"""Where first meetings are remembered, 400 000 of them: nearly all pairs never meet again, so a first meeting is a
+LINES_MAX, CELLS = 524_288, 3
+"""Where first meetings are remembered, 1.5 million of them: nearly all pairs never meet again, so a first meeting is a
 cell of 16 bytes in a line, found without an index, in which the oldest makes way. Only a second one makes a row."""
 
 APART_MS = 60_000
@@ -57,8 +58,8 @@ LINE_FIELDS: list[tuple[Any, ...]] = [
 WORDS = 2 + 2 * CELLS
 """Of a line: key, touched, cells."""
 
-ACTOR_FIELDS: list[tuple[Any, ...]] = [("meetings", np.float32), ("grouped", np.uint8)]
-VERSION = 2
+ACTOR_FIELDS: list[tuple[Any, ...]] = [("meetings", np.float32), ("grouped", np.uint8), ("linked", np.uint8)]
+VERSION = 3
 
 _CROWD_BITS, _CROWD_SCALE, _WHEN_SHIFT = 14, 256.0, 20
 
@@ -76,6 +77,8 @@ class Tables(NamedTuple):
     actors: View
     lines: NDArray[np.uint64]
     lines_dirty: NDArray[np.uint8]
+    restraint: NDArray[np.float64]  # `restraint.STATE`
+    owners: NDArray[np.uint8]  # (restraint.OWNERS,)
 
 
 class Heard(NamedTuple):
@@ -114,10 +117,13 @@ def make_lines(lines: int = LINES_MAX) -> Arena:
     return table
 
 
-def tables_of(pairs: Arena, actors: Arena, lines: Arena) -> Tables:
+def tables_of(
+    pairs: Arena, actors: Arena, lines: Arena, restraint: NDArray[np.float64], owners: NDArray[np.uint8]
+) -> Tables:
     """Return the arrays of the tables for the loop; ask again after room was made."""
     view = lines.view()
-    return Tables(pairs.view(), actors.view(), view.rows.view(np.uint64).reshape(-1, WORDS), view.dirty)
+    words = view.rows.view(np.uint64).reshape(-1, WORDS)
+    return Tables(pairs.view(), actors.view(), words, view.dirty, restraint, owners)
 
 
 def make_actors(actors_max: int = ACTORS_MAX) -> Arena:
@@ -194,6 +200,25 @@ def _meet_again(pairs: View, one: np.uint64, other: np.uint64, before: np.uint64
     return True
 
 
+@inlined
+def _take_first(
+    pairs: View,
+    lines: NDArray[np.uint64],
+    dirty: NDArray[np.uint8],
+    one: np.uint64,
+    other: np.uint64,
+    ts: np.int64,
+    when: np.uint64,
+) -> bool:
+    """Take a meeting of two that have no row. Return whether it gave them one, being their second."""
+    line, at = _meet_first(lines, dirty, pair_of(one, other), ts, when)
+    if line < 0 or not _meet_again(pairs, one, other, lines[line, at + 1], when):
+        return False
+    lines[line, at], lines[line, at + 1] = np.uint64(0), np.uint64(0)
+    dirty[line] = 1
+    return True
+
+
 @compiled
 def _count(pairs: View, found: int, ts: np.int64, bit: np.uint64, crowd: float) -> bool:
     """Count a meeting of two that have a row. Return whether they are to be looked at."""
@@ -217,7 +242,24 @@ def _links(pairs: View, found: int, actors: View, own: int, other: np.uint64, ac
     if excess(row, float(actors.rows[own]["meetings"]), busy, actions) < LINK_NATS:
         return False
     row["linked"] = 1
+    actors.rows[own]["linked"] = 1
+    if theirs >= 0:
+        actors.rows[theirs]["linked"] = 1
+        actors.dirty[theirs] = 1
     return True
+
+
+@inlined
+def _is_left_out(
+    actors: View, own: int, actor: np.uint64, other: np.uint64, popular: bool, level: int,  # noqa: FBT001
+) -> bool:  # fmt: skip
+    """Say whether a first meeting is left out at this pace: never that of an account that is linked to any."""
+    if actors.rows[own]["linked"]:
+        return False
+    if not popular and (level == 0 or (is_watched(actor, level) and is_watched(other, level))):
+        return False
+    theirs = find(actors, other)
+    return not (theirs >= 0 and actors.rows[theirs]["linked"])
 
 
 @compiled
@@ -226,17 +268,21 @@ def take_meetings(tables: Tables, meetings: Columns, start: int, due_ms: int, he
     heard.linked[:] = 0
     heard.many[0] = 0
     # Taken apart once: each use of a tuple of arrays in the inner loop would cost more than the work there.
-    pairs, actors, lines, dirty = tables
+    pairs, actors, lines, dirty, state, owners = tables
+    cells = CELLS * len(lines)
     others, columns = meetings.others, meetings
     for place in range(start, len(columns.ts)):
         ts, actor = columns.ts[place], columns.actor[place]
+        keep_pace(state, owners, ts, cells)
         if actors.counters[FREE] < 1 or pairs.counters[FREE] < OTHERS:
             return place, NEEDS_ROOM
         own, _ = find_or_insert(actors, actor, ts)
         if own == NO_ROOM:
             return place, NEEDS_ROOM
         actors.rows[own]["meetings"] += 1.0
+        level = int(state[LEVEL])
         owner = mix(columns.owner[place], np.int64(8)) & np.uint64(63)
+        counter = place_of_owner(columns.owner[place])
         crowd = np.uint64(min(columns.crowd[place] * _CROWD_SCALE, 2.0**_CROWD_BITS - 1.0))
         when = np.uint64(max(ts, 1)) << np.uint64(_WHEN_SHIFT) | owner << np.uint64(_CROWD_BITS) | crowd
         again, linked = False, 0
@@ -244,14 +290,12 @@ def take_meetings(tables: Tables, meetings: Columns, start: int, due_ms: int, he
             other = others[place, each]
             if other == np.uint64(0):
                 break
-            key = pair_of(actor, other)
-            found = find(pairs, key)
+            found = find(pairs, pair_of(actor, other))
             if found < 0:
-                line, at = _meet_first(lines, dirty, key, ts, when)
-                if line >= 0 and _meet_again(pairs, actor, other, lines[line, at + 1], when):
-                    lines[line, at], lines[line, at + 1] = np.uint64(0), np.uint64(0)
-                    dirty[line] = 1
-                    again = True
+                popular = not count_pair(state, owners, counter)
+                if _is_left_out(actors, own, actor, other, popular, level):
+                    continue
+                again |= _take_first(pairs, lines, dirty, actor, other, ts, when)
             elif _count(pairs, found, ts, np.uint64(1) << owner, columns.crowd[place]) and _links(
                 pairs, found, actors, own, other, float(columns.actions[place])
             ):

@@ -8,9 +8,11 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
+from detectors import restraint
 from detectors.answers import DISMISSED_MS, Answered, Answers, AnswersKept, Past, retraction
 from detectors.evidence import number
 from detectors.groups import (
+    ACTORS_MAX,
     HEARING,
     LINES_MAX,
     NEEDS_ROOM,
@@ -25,7 +27,7 @@ from detectors.groups import (
     tables_of,
     take_meetings,
 )
-from detectors.kept_state import KeptState, Part, read_part, write_part
+from detectors.kept_state import KeptState, Part, array_of, read_part, write_part
 from detectors.meetings import OTHERS, WITHIN_MS
 from detectors.settings import DAY_MS, HOUR_MS, MINUTE_MS
 from detectors.state import SnapshotMismatchError
@@ -74,6 +76,13 @@ class Group(msgspec.Struct):
     flag: Flag | None = None
 
 
+class RestraintKept(msgspec.Struct):
+    """What is left out at this pace: the state as bytes, the counters of owners only where they count."""
+
+    state: bytes
+    owners: bytes
+
+
 class Kept(msgspec.Struct):
     """What is kept besides the tables."""
 
@@ -91,13 +100,22 @@ class GroupStage(KeptState):
     Args:
         mode: live or shadow.
         pairs_max: most pairs of accounts remembered that met twice.
-        lines: for the first meetings of pairs, of three each.
+        lines: for the first meetings of pairs, of three each, a power of two.
+        actors_max: most accounts that meet remembered.
 
     """
 
-    def __init__(self, mode: Mode = Mode.LIVE, pairs_max: int = PAIRS_MAX, lines: int = LINES_MAX) -> None:
+    def __init__(
+        self,
+        mode: Mode = Mode.LIVE,
+        pairs_max: int = PAIRS_MAX,
+        lines: int = LINES_MAX,
+        actors_max: int = ACTORS_MAX,
+    ) -> None:
         self._mode = mode
-        self._pairs, self._actors, self._lines = make_pairs(pairs_max), make_actors(), make_lines(lines)
+        self._pairs, self._actors, self._lines = make_pairs(pairs_max), make_actors(actors_max), make_lines(lines)
+        self._restraint = np.zeros(restraint.STATE, np.float64)
+        self._owners = np.zeros(restraint.OWNERS, np.uint8)
         self._links: dict[int, list[int]] = {}
         self._names: dict[int, str] = {}
         self._groups: dict[str, Group] = {}
@@ -110,7 +128,7 @@ class GroupStage(KeptState):
         self.crowded = 0
         super().__init__(
             {"pairs": self._pairs, "meeting": self._actors, "firsts": self._lines},
-            {"groups": Part(self._write, self._read)},
+            {"groups": Part(self._write, self._read), "restraint": Part(self._write_restraint, self._read_restraint)},
         )
 
     def __len__(self) -> int:
@@ -134,7 +152,7 @@ class GroupStage(KeptState):
         flags: list[tuple[int, Flag]] = []
         at = 0
         while at < len(meetings):
-            tables = tables_of(self._pairs, self._actors, self._lines)
+            tables = tables_of(self._pairs, self._actors, self._lines, self._restraint, self._owners)
             at, why = take_meetings(tables, columns, at, self._due_ms, heard)
             for place in heard.again[: heard.many[0]].tolist():
                 self._take_name(int(meetings.actor[place]), meetings)
@@ -354,6 +372,18 @@ class GroupStage(KeptState):
             self._answers.kept(), list(self._honest.items()), self._clock_ms,
         )  # fmt: skip
         return write_part(kept, KEPT_VERSION)
+
+    def _write_restraint(self) -> bytes:
+        owners = self._owners.tobytes() if self._owners.any() else b""
+        return write_part(RestraintKept(self._restraint.tobytes(), owners), KEPT_VERSION)
+
+    def _read_restraint(self, data: bytes) -> None:
+        kept = read_part(data, RestraintKept, KEPT_VERSION)
+        state = array_of(kept.state, np.float64, restraint.STATE)
+        if not np.isfinite(state).all() or not 0 <= state[restraint.LEVEL] <= restraint.LEVEL_MAX:
+            raise SnapshotMismatchError("what is left out at this pace was changed: start without it")
+        self._restraint[:] = state
+        self._owners[:] = array_of(kept.owners, np.uint8, restraint.OWNERS) if kept.owners else 0
 
     def _read(self, data: bytes) -> None:
         kept = read_part(data, Kept, KEPT_VERSION)
