@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -30,8 +30,8 @@ from streams.simulator.scenario import KINDS, AttackOrder, Kind, Scenario, Shape
 from streams.simulator.vendors import Stock, Vendor, draw_vendor, enlist_pool, surfaces
 
 _SHAPES: Final[dict[Kind, tuple[Shape, ...]]] = {
-    "follower_spike": ("burst", "drip", "mixed", "aged", "follow_unfollow", "pool"),
-    "like_boost": ("burst", "drip", "mixed", "aged", "pool"),
+    "follower_spike": ("burst", "drip", "mixed", "aged", "follow_unfollow", "pool", "poisoned"),
+    "like_boost": ("burst", "drip", "mixed", "aged", "pool", "poisoned"),
     "keyword_ranking": ("burst", "drip", "mixed", "aged"),
     "keyword_trend": ("burst", "drip", "mixed", "aged"),
 }
@@ -45,6 +45,10 @@ _SIZES: Final[dict[Kind, tuple[float, float]]] = {
 
 _COVER_SHARE_MAX: Final = 0.06
 """A pool lives a little, but never so much that its ordinary visits become the population's."""
+
+_POISON_MS_MAX: Final = 3 * DAY_MS
+_POISON_SHARE: Final = 0.4
+"""How long an attacker gets a subject used to more, and with how many actions for each that follows at once."""
 
 _EVENTS_PER_VISIT: Final = 6.0
 """Roughly; it only sizes the bound on cover."""
@@ -75,7 +79,7 @@ def draw_attacks(rng: np.random.Generator, scenario: Scenario, count: int) -> tu
             minutes = 30.0 * 24.0 ** rng.random()
         duration_ms = int(min(minutes * MINUTE_MS, 0.9 * scenario.duration_ms))
         room = max(0.97 * scenario.duration_ms - duration_ms, 0.0)
-        earliest = min(0.08 * scenario.duration_ms, room)
+        earliest = min((0.6 if shape == "poisoned" else 0.08) * scenario.duration_ms, room)
         start_ms = scenario.start_ms + int(rng.uniform(earliest, max(room, earliest + 1)))
         customers = 1
         if shape == "pool":
@@ -113,6 +117,10 @@ def _serve(plan: Plan, vendor: Vendor, orders: list[AttackOrder]) -> None:
     for order in orders:
         attacks = np.array([_subject(plan, order) for _ in range(order.customers)])
         planned.append((order, _shifts(plan, vendor, order, attacks, pool_size)))
+        if order.shape == "poisoned":
+            before = _poison(plan, order)
+            again = np.array([_get_used(plan, before, int(attack)) for attack in attacks])
+            planned.append((before, _shifts(plan, vendor, before, again, pool_size)))
     first_job = np.full(pool_size, plan.scenario.end_ms, dtype=np.int64)
     for _, job in planned:
         np.minimum.at(first_job, job.member, job.at)
@@ -135,7 +143,8 @@ def _subject(plan: Plan, order: AttackOrder) -> int:
         low = float(rng.choice([0.05, 0.5, 0.9], p=[0.5, 0.3, 0.2]))
         attack = Attack(order.kind, order.shape, plan.pick_account(low, min(low + 0.45, 0.99)), vendor)
     elif order.kind == "like_boost":
-        attack = Attack(order.kind, order.shape, plan.pick_note(order.start_ms, 6 * DAY_MS), vendor)
+        first_ms = _poison(plan, order).start_ms if order.shape == "poisoned" else order.start_ms
+        attack = Attack(order.kind, order.shape, plan.pick_note(first_ms, 6 * DAY_MS), vendor)
         attack.note = attack.subject
     elif order.kind == "keyword_ranking":
         attack = Attack(order.kind, order.shape, plan.pick_keyword(0.25, 0.9), vendor)
@@ -144,6 +153,21 @@ def _subject(plan: Plan, order: AttackOrder) -> int:
         attack = Attack(order.kind, order.shape, plan.pick_keyword(0.4, 1.0), vendor)
     attack.bought_share = order.bought_share
     plan.attacks.append(attack)
+    return len(plan.attacks) - 1
+
+
+def _poison(plan: Plan, order: AttackOrder) -> AttackOrder:
+    """Return the trickle that comes before a poisoned purchase, as an order of its own."""
+    lead_ms = min(_POISON_MS_MAX, int(0.95 * (order.start_ms - plan.scenario.start_ms)))
+    return replace(
+        order, shape="poison", size=max(8, int(_POISON_SHARE * order.size)), start_ms=order.start_ms - lead_ms,
+        duration_ms=max(int(0.97 * lead_ms), 1),
+    )  # fmt: skip
+
+
+def _get_used(plan: Plan, order: AttackOrder, attack: int) -> int:
+    """Add the trickle's truth: on the same subject as the attack that follows; the number of the new attack."""
+    plan.attacks.append(replace(plan.attacks[attack], shape=order.shape))
     return len(plan.attacks) - 1
 
 

@@ -14,10 +14,12 @@ from streams.simulator.scenario import BENIGN_FAMILIES, BenignFamily, BenignOrde
 _SIZES: Final[dict[BenignFamily, tuple[float, float]]] = {
     "viral": (250, 5_000), "viral_external": (250, 4_000), "celebrity": (150, 1_500), "giveaway": (120, 1_500),
     "fan_club": (40, 300), "promotion": (150, 1_500), "news": (200, 3_000), "influx": (100, 1_000),
+    "seasonal": (200, 1_500), "campus": (25, 150),
 }  # fmt: skip
 _HOURS: Final[dict[BenignFamily, tuple[float, float]]] = {
     "viral": (2, 30), "viral_external": (1, 18), "celebrity": (0.5, 6), "giveaway": (2, 48),
     "fan_club": (24, 96), "promotion": (6, 48), "news": (1, 20), "influx": (4, 48),
+    "seasonal": (18, 72), "campus": (0.3, 2),
 }  # fmt: skip
 
 _CROWD_SHARE_MAX: Final[dict[BenignFamily, float]] = dict.fromkeys(BENIGN_FAMILIES, 0.12) | {"influx": 0.04}
@@ -182,6 +184,39 @@ def _news(plan: Plan, order: BenignOrder) -> None:
     _tell(plan, order, keyword=keyword, visitors=len(at))
 
 
+def _seasonal(plan: Plan, order: BenignOrder) -> None:
+    """Let a keyword's time of the year come: a little more of it every hour."""
+    rng = plan.rng
+    keyword = plan.pick_keyword(0.2, 0.8)
+    part = rng.random(2 * order.size) ** rng.uniform(0.4, 0.8)
+    told = np.sort(order.start_ms + (part * order.duration_ms).astype(np.int64))
+    at, actor = plan.come(
+        told, int(plan.population.keywords.community[keyword]), inside=float(rng.uniform(0.0, 0.5)),
+        narrow=float(rng.uniform(0.1, 0.5)), newcomers=float(rng.uniform(0.0, 0.06)),
+    )  # fmt: skip
+    at, actor = _keep(at, actor, order.size, rng)
+    plan.visit(at, actor, Goal.SEARCH, keyword=keyword, surface=Surface.SEARCH, more=float(rng.uniform(0.2, 0.8)))
+    _tell(plan, order, keyword=keyword, visitors=len(at))
+
+
+def _campus(plan: Plan, order: BenignOrder) -> None:
+    """Let a class follow its teacher within the lesson, most from one network, some on accounts made for it."""
+    rng, accounts = plan.rng, plan.population.accounts
+    teacher = plan.pick_account(0.1, 0.9)
+    at = np.sort(order.start_ms + (rng.random(2 * order.size) ** 1.5 * order.duration_ms).astype(np.int64))
+    at, actor = plan.come(
+        at, int(accounts.community[teacher]), inside=0.95, narrow=float(rng.uniform(0.2, 0.7)),
+        newcomers=float(rng.uniform(0.0, 0.3)),
+    )  # fmt: skip
+    at, actor = _keep(at, actor, order.size, rng)
+    here = actor[(actor < len(accounts)) & (rng.random(len(actor)) < 0.8)]
+    if len(here):
+        accounts.network[here] = accounts.network[here[0]]
+    surface = rng.choice([1, 2], size=len(at), p=[0.6, 0.4])
+    plan.visit(at, actor, Goal.FOLLOW, account=teacher, surface=surface, more=float(rng.uniform(0.05, 0.5)))
+    _tell(plan, order, account=teacher, visitors=len(at))
+
+
 def _influx(plan: Plan, order: BenignOrder) -> None:
     """Bring new users by one author's campaign: they join, most follow the author, they look around."""
     rng = plan.rng
@@ -210,5 +245,6 @@ def _tell(
 
 _PLANNERS: Final = {
     "viral": _viral, "viral_external": _viral_external, "celebrity": _celebrity, "giveaway": _giveaway,
-    "fan_club": _fan_club, "promotion": _promotion, "news": _news, "influx": _influx,
+    "fan_club": _fan_club, "promotion": _promotion, "news": _news, "influx": _influx, "seasonal": _seasonal,
+    "campus": _campus,
 }  # fmt: skip

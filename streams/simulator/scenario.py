@@ -13,10 +13,32 @@ from streams.simulator.habits import FAMILIES, Family, Habits
 Kind = Literal["follower_spike", "like_boost", "keyword_ranking", "keyword_trend", "automation", "lockstep"]
 ProgramShape = Literal["fixed", "jittered", "session"]
 Shape = Literal[
-    "burst", "drip", "mixed", "aged", "follow_unfollow", "pool", "fixed", "jittered", "session", "full", "partial"
+    "burst",
+    "drip",
+    "mixed",
+    "aged",
+    "follow_unfollow",
+    "pool",
+    "poison",
+    "poisoned",
+    "fixed",
+    "jittered",
+    "session",
+    "full",
+    "partial",
 ]
 BenignFamily = Literal[
-    "viral", "viral_external", "celebrity", "giveaway", "fan_club", "promotion", "news", "influx", "scheduler"
+    "viral",
+    "viral_external",
+    "celebrity",
+    "giveaway",
+    "fan_club",
+    "promotion",
+    "news",
+    "influx",
+    "seasonal",
+    "campus",
+    "scheduler",
 ]
 OptionalFields = Literal["all", "none", "some"]
 
@@ -24,7 +46,7 @@ KINDS: Final[tuple[Kind, ...]] = ("follower_spike", "like_boost", "keyword_ranki
 """Kinds that are ordered for a subject. Programs and groups have orders of their own."""
 
 BENIGN_FAMILIES: Final[tuple[BenignFamily, ...]] = (
-    "viral", "viral_external", "celebrity", "giveaway", "fan_club", "promotion", "news", "influx",
+    "viral", "viral_external", "celebrity", "giveaway", "fan_club", "promotion", "news", "influx", "seasonal", "campus",
 )  # fmt: skip
 
 _ACCOUNTS_MIN: Final = 500
@@ -35,6 +57,9 @@ _KEYWORDS_MIN: Final = 50
 @dataclass(frozen=True, slots=True)
 class AttackOrder:
     """One purchase: `size` actions on one subject (`pool`: on each of `customers`) from `start_ms` on.
+
+    `poisoned` buys a trickle for up to three days before, so that more looks usual by then; the trickle is an attack of
+    its own in the truth, of shape `poison`.
 
     `bought_share` is the part of the rise that is bought in a `mixed` attack; `likes_after_click` the
     chance that a paid click is followed by a paid like; `vendor` picks who delivers (any number).

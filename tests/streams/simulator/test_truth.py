@@ -62,10 +62,23 @@ def test_removals_come_last_and_are_counted() -> None:
 def test_every_kind_and_shape_is_there_and_no_subject_twice() -> None:
     attacks = written()[1]
     assert {attack["kind"] for attack in attacks} == set(KINDS)
-    assert {attack["shape"] for attack in attacks} == {"burst", "drip", "mixed", "aged", "follow_unfollow", "pool"}
-    subjects = Counter((attack["subject"]["type"], attack["subject"]["id"]) for attack in attacks)
+    assert {attack["shape"] for attack in attacks} == {
+        "burst", "drip", "mixed", "aged", "follow_unfollow", "pool", "poison", "poisoned",
+    }  # fmt: skip
+    own = [attack for attack in attacks if attack["shape"] != "poison"]
+    subjects = Counter((attack["subject"]["type"], attack["subject"]["id"]) for attack in own)
     assert max(subjects.values()) == 1
     assert len({attack["attack_id"] for attack in attacks}) == len(attacks)
+
+
+def test_a_poisoned_purchase_comes_after_a_trickle_on_the_same_subject() -> None:
+    attacks = written()[1]
+    poison = {attack["subject"]["id"]: attack for attack in attacks if attack["shape"] == "poison"}
+    poisoned = {attack["subject"]["id"]: attack for attack in attacks if attack["shape"] == "poisoned"}
+    assert poison.keys() == poisoned.keys()
+    for name, before in poison.items():
+        assert before["end"] <= poisoned[name]["start"] + 60_000
+        assert len(before["event_ids"]) < len(poisoned[name]["event_ids"])
 
 
 def test_notes_of_attacks_are_named_with_their_owner() -> None:

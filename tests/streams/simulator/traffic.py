@@ -21,7 +21,7 @@ def small(**changes: Any) -> Scenario:
     """Two days, some 40,000 events, an attack of every kind and shape, a benign episode of every family."""
     settings: dict[str, Any] = {
         "start_ms": START_MS, "duration_ms": 2 * DAY_MS, "accounts": 3_000, "notes": 1_500, "keywords": 300,
-        "events_per_s": 0.15, "attacks": 24, "benign": 8,
+        "events_per_s": 0.15, "attacks": 28, "benign": 10,
     }  # fmt: skip
     return Scenario(**{**settings, **changes})
 
