@@ -92,13 +92,16 @@ function nodeOf(episode) {
 function countKinds(all) {
   for (const kind of FIRST_KINDS) kindButton(kind);
   const open = new Map();
+  const retracted = new Map();
   for (const episode of all) {
     kindButton(episode.flag.kind);
+    if (episode.flag.status === "retracted") retracted.set(episode.flag.kind, (retracted.get(episode.flag.kind) ?? 0) + 1);
     if (isOpen(episode)) open.set(episode.flag.kind, (open.get(episode.flag.kind) ?? 0) + 1);
   }
   for (const [kind, { counter, strip }] of kinds) {
     const times = all.filter((episode) => episode.flag.kind === kind).map((episode) => episode.openedAt);
-    counter.textContent = `${open.get(kind) ?? 0} open, ${times.length} in all`;
+    const wrong = retracted.has(kind) ? `, ${retracted.get(kind)} retracted` : "";
+    counter.textContent = `${open.get(kind) ?? 0} open, ${times.length} in all${wrong}`;
     strip.replaceChildren(ticks(times, Date.now(), STRIP_MS, null));
   }
 }
@@ -138,7 +141,10 @@ async function poll() {
   try {
     const [metrics, ready] = await Promise.all([fetch("metrics"), fetch("ready")]);
     pipeline.show(await metrics.text());
-    setState(ready.ok ? "live" : "waiting", ready.ok ? "live" : (await ready.text()).trim());
+    if (!ready.ok) setState("waiting", (await ready.text()).trim());
+    else if (pipeline.ill.size) setState("live", `live, ${pipeline.ill.size === 1 ? "one thing" : `${pipeline.ill.size} things`} to look at`);
+    else setState("live", "live, all well");
+    byId("state").toggleAttribute("data-ill", pipeline.ill.size > 0);
   } catch {
     setState("lost", "the worker does not answer; trying again");
   }

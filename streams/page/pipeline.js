@@ -4,6 +4,9 @@ import { trace } from "./pictures.js";
 import { bytes, count, short, span } from "./words.js";
 
 const SAMPLES_MAX = 90;
+
+// From where on a number is ill, as the alerts see it (deploy/prometheus/thresholds.toml).
+const ILL = { watermarkS: 300, savedS: 120, latencyS: 5, refusedShare: 0.01 };
 const LINE = /^boostwatch_(\w+?)(?:\{(.*)\})? (\S+)$/;
 
 const byId = (id) => document.getElementById(id);
@@ -24,6 +27,16 @@ export class Pipeline {
   constructor() {
     this.rates = [];
     this.before = null;
+    this.ill = new Set();
+  }
+
+  // Mark a tile, in colour and in words.
+  #judge(id, ill) {
+    const tile = byId(id).closest(".tile");
+    tile.toggleAttribute("data-ill", ill);
+    tile.querySelector(".warning").textContent = ill ? "too high" : "";
+    if (ill) this.ill.add(id);
+    else this.ill.delete(id);
   }
 
   // Take a scrape in and show it.
@@ -35,16 +48,21 @@ export class Pipeline {
     const refused = sum("events_total", ({ outcome }) => outcome === "dead_letter");
     const [late, duplicate] = ["late", "duplicate"].map((wanted) => sum("events_total", ({ outcome }) => outcome === wanted));
     byId("refused").textContent = short(refused);
+    this.#judge("refused", refused > ILL.refusedShare * sum("events_total"));
     byId("refused-note").textContent = `${short(duplicate)} repeats, ${short(late)} too late`;
     byId("lag").textContent = short(sum("consumer_lag_records"));
-    byId("latency").textContent = span(median(all("detection_latency_seconds_bucket")));
+    const latency = median(all("detection_latency_seconds_bucket"));
+    byId("latency").textContent = span(latency);
+    this.#judge("latency", latency > ILL.latencyS);
     this.#watermark(all("watermark_lag_seconds"));
     this.#tracked(all("tracked"), sum("state_bytes"));
     this.#saved(sum("last_checkpoint_timestamp_seconds"), sum("history_seconds"));
   }
 
   #saved(atS, historyS) {
-    byId("saved").textContent = atS ? `${span(Math.max(0, Date.now() / 1000 - atS))} ago` : "–";
+    const age = Math.max(0, Date.now() / 1000 - atS);
+    byId("saved").textContent = atS ? `${span(age)} ago` : "–";
+    this.#judge("saved", atS > 0 && age > ILL.savedS);
     byId("saved-note").textContent = historyS ? `baselines go back ${span(historyS)}` : "no baselines yet";
   }
 
@@ -63,6 +81,7 @@ export class Pipeline {
 
   #watermark(lags) {
     const worst = lags.reduce((found, lag) => (found && found[2] >= lag[2] ? found : lag), null);
+    this.#judge("watermark", worst !== null && worst[2] > ILL.watermarkS);
     byId("watermark").textContent = worst ? span(Math.max(worst[2], 0)) : "–";
     byId("watermark-note").textContent = worst ? `${worst[1].topic}; late events are waited for` : "no events yet";
   }

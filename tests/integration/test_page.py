@@ -181,6 +181,45 @@ def test_the_pipeline_is_told_from_the_metrics(served: Served, look: Any) -> Non
     look(script)
 
 
+def test_a_number_that_is_ill_says_so_in_words_and_above_all(served: Served, look: Any) -> None:
+    served.metrics.detection_latency.observe(1.4)
+
+    async def script(page: Page) -> None:
+        await page.until("document.querySelector('#state-text').textContent === 'live, all well'")
+        for _ in range(3):
+            served.metrics.detection_latency.observe(20)
+        served.metrics.watermark_lag.labels("likes").set(1_000)
+        await page.until("document.querySelector('#state-text').textContent === 'live, 2 things to look at'")
+        ill = "[...document.querySelectorAll('.tile[data-ill] dt')].map(dt => dt.textContent)"
+        assert await page.ask(ill) == ["Watermark lag too high", "To flag too high"]
+        served.metrics.watermark_lag.labels("likes").set(123)
+        await page.until("document.querySelector('#state-text').textContent === 'live, one thing to look at'")
+
+    look(script)
+
+
+def test_a_screen_reader_finds_landmarks_headings_and_what_each_flag_is(served: Served, look: Any) -> None:
+    served.add()
+    served.add(kind=Kind.LIKE_BOOST, subject="n7", status=Status.RETRACTED)
+
+    async def script(page: Page) -> None:
+        await page.until("document.querySelectorAll('.card').length === 2")
+        tree = (await page.call("Accessibility.getFullAXTree"))["nodes"]
+        found = {
+            (node["role"]["value"], node.get("name", {}).get("value", "")) for node in tree if not node.get("ignored")
+        }
+        for expected in (
+            ("banner", ""), ("main", ""), ("heading", "boostwatch"), ("heading", "Flags"), ("region", "The pipeline"),
+            ("list", "Flags, the newest first"), ("group", "Show these kinds"), ("searchbox", "Subject"),
+            ("checkbox", "open only"), ("button", "Hold still"), ("status", ""), ("article", "Bought followers"),
+            ("article", "Bought likes"),
+        ):  # fmt: skip
+            assert expected in found
+        assert all(name for role, name in found if role in {"button", "image", "link", "checkbox", "searchbox"})
+
+    look(script)
+
+
 CONTRASTS = """(() => {
   const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
   const rgb = (color) => {
