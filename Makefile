@@ -34,7 +34,7 @@ test: $(STAMP) ## the whole suite; ARGS="-k watermark" narrows it
 	@$(BIN)/python -m pytest $(ARGS)
 
 oncall-test: $(STAMP) ## the drills that take minutes: faults that page, and the runbook's way out
-	@$(BIN)/python -m pytest tests/integration/oncall_drills.py $(ARGS)
+	@$(BIN)/python -m pytest tests/integration/oncall_drills.py tests/integration/oncall_state_drills.py $(ARGS)
 
 lint: $(STAMP) ## ruff, its formatter and mypy, all strict
 	@$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 
 `counting`: the subject stage flags every subject at its tenth action, and fails on the subject "boom".
 `unchecked`: the topics are taken as they are.
+`forgetful`: few event ids are remembered.
 `impatient`: Kafka is waited for some seconds only.
 Settings come from BOOSTWATCH_* as always.
 """
@@ -13,15 +14,20 @@ import os
 import sys
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
+from detectors import actors
+from detectors.answers import Answered, Answers, Past, retraction
+from detectors.dedup import SeenIds
 from detectors.models import LaneModels
 from detectors.state import Delta
 from detectors.subject_rows import LANES
 from schemas.flags import Detector, Evidence, Flag, Kind, Severity, Status, Subject, SubjectType, Window, flag_id
 from schemas.hashing import hash_id
+from schemas.verdicts import Judgement
 from streams import app, worker
 from streams.errors import BoostwatchError
 from streams.logs import configure
@@ -40,6 +46,7 @@ class CountingSubjects:
 
     def __init__(self) -> None:
         self._counts: Counter[int] = Counter()
+        self._answers = Answers()
         self.models = [LaneModels(lane) for lane in range(LANES)]
 
     bytes_resident = evicted = open_episodes = history_ms = 0
@@ -72,7 +79,14 @@ class CountingSubjects:
         return []
 
     def answerable(self) -> list[str]:
-        return []
+        return [*self._answers.ids()]
+
+    def answer(self, flag_id: str, judgement: Judgement) -> Answered | None:
+        past = self._answers.find(flag_id)
+        if past is None or not self._answers.give(flag_id, judgement):
+            return None
+        flags = [retraction(past.flag, 0)] if judgement is Judgement.DISMISSED else []
+        return Answered(past.flag.kind, judgement, flags)
 
     def apply(self, actions: Actions, _: str) -> list[Flag]:
         flags = []
@@ -82,6 +96,7 @@ class CountingSubjects:
             self._counts[subject] += 1
             if self._counts[subject] == FLAG_AT:
                 flags.append(flag_of(actions.names.find(subject) or "?", ts))
+                self._answers.remember(Past(flags[-1], 0, subject, []))
         return flags
 
 
@@ -110,6 +125,8 @@ def main(arguments: list[str]) -> int:
         vars(app)["transport_options"] = lambda settings: replace(
             options(settings), request_timeout_ms=7_000, delivery_timeout_ms=7_000, settle_timeout_ms=2_000
         )
+    if "forgetful" in arguments:
+        vars(actors)["SeenIds"] = partial(SeenIds, entries_max=1_000)
     if "counting" in arguments:
         patched["build_subject_stage"] = lambda _: CountingSubjects()
     settings = Settings.load()

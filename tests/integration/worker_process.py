@@ -90,11 +90,14 @@ class WorkerProcess:
         except subprocess.TimeoutExpired:
             raise AssertionError(f"the worker goes on:\n{self.log}") from None
 
-    def get(self, path: str) -> str | None:
+    def get(self, path: str, *, refused: bool = False) -> str | None:
+        """Return what it answers, None where it does not or, unless `refused`, answers that it cannot."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self._port}{path}", timeout=5) as answer:
                 return str(answer.read().decode())
-        except (OSError, urllib.error.HTTPError):
+        except urllib.error.HTTPError as error:
+            return error.read().decode() if refused else None
+        except OSError:
             return None
 
     def metrics(self) -> Metrics:
