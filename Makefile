@@ -79,9 +79,11 @@ detection: $(STAMP) ## recall and false flags on simulated families that nothing
 public-eval: $(STAMP) ## figures on public data beside the published ones (BOOSTWATCH_PUBLIC_DATA): ARGS="nab darpa"
 	@$(BIN)/python -m streams.evaluation.public $(ARGS)
 
-lock: ## renew requirements.lock from pyproject.toml (needs uv)
+lock: ## renew requirements.lock and the image's deploy/requirements.lock from pyproject.toml (needs uv)
 	@uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-header \
 	  --no-emit-index-url --output-file requirements.lock pyproject.toml
+	@uv pip compile --quiet --universal --python-version 3.11 --extra image --generate-hashes --no-header \
+	  --no-emit-index-url --constraint requirements.lock --output-file deploy/requirements.lock pyproject.toml
 
 clean: ## forget the environment and every cache of this tree
 	@rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
