@@ -59,6 +59,8 @@ def flag_text(flag: Flag) -> Text:
     ):
         if ids:
             text.append(f"\n{_INDENT}{name} {_some(ids)}", style="dim")
+    # By this id it is answered: boostwatch verdict FLAG_ID confirmed
+    text.append(f"\n{_INDENT}flag {flag.flag_id}", style="dim")
     return text
 
 

@@ -2,6 +2,7 @@
 
 `counting`: the subject stage flags every subject at its tenth action, and fails on the subject "boom".
 `unchecked`: the topics are taken as they are.
+`sticky`: with it, that stage comes back from the subject "stuck" after minutes only.
 `forgetful`: few event ids are remembered.
 `impatient`: Kafka is waited for some seconds only.
 Settings come from BOOSTWATCH_* as always.
@@ -12,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections import Counter
 from dataclasses import replace
 from functools import partial
@@ -22,15 +24,14 @@ os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 from detectors import actors
 from detectors.answers import Answered, Answers, Past, retraction
 from detectors.dedup import SeenIds
-from detectors.models import LaneModels
 from detectors.state import Delta
-from detectors.subject_rows import LANES
 from schemas.flags import Detector, Evidence, Flag, Kind, Severity, Status, Subject, SubjectType, Window, flag_id
 from schemas.hashing import hash_id
 from schemas.verdicts import Judgement
 from streams import app, worker
 from streams.errors import BoostwatchError
 from streams.logs import configure
+from streams.pipeline import build_subject_stage
 from streams.settings import Settings
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 FLAG_AT = 10
 BOOM = hash_id("boom")
+STUCK, STUCK_S = hash_id("stuck"), 300
 
 
 class CountingSubjects:
@@ -47,7 +49,9 @@ class CountingSubjects:
     def __init__(self) -> None:
         self._counts: Counter[int] = Counter()
         self._answers = Answers()
-        self.models = [LaneModels(lane) for lane in range(LANES)]
+        # Beside it works a real one, of which only the models are looked at.
+        self._real = build_subject_stage(Settings())
+        self.models = self._real.models
 
     bytes_resident = evicted = open_episodes = history_ms = 0
 
@@ -75,7 +79,8 @@ class CountingSubjects:
     def tracked(self) -> dict[str, int]:
         return {"accounts": len(self._counts), "notes": 0, "keywords": 0}
 
-    def advance(self, *_: object, **__: object) -> list[Flag]:
+    def advance(self, source: str, watermark_ms: int, *, idle: bool = False) -> list[Flag]:
+        self._real.advance(source, watermark_ms, idle=idle)
         return []
 
     def answerable(self) -> list[str]:
@@ -88,9 +93,12 @@ class CountingSubjects:
         flags = [retraction(past.flag, 0)] if judgement is Judgement.DISMISSED else []
         return Answered(past.flag.kind, judgement, flags)
 
-    def apply(self, actions: Actions, _: str) -> list[Flag]:
+    def apply(self, actions: Actions, source: str) -> list[Flag]:
         flags = []
+        self._real.apply(actions, source)
         for subject, ts in zip(actions.subject.tolist(), actions.ts.tolist(), strict=True):
+            if subject == STUCK and "sticky" in sys.argv:
+                time.sleep(STUCK_S)
             if subject == BOOM:
                 raise RuntimeError("the stage met what it cannot take")
             self._counts[subject] += 1

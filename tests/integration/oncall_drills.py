@@ -52,11 +52,10 @@ def traffic(bootstrap: str, topic: str, make: Callable[[int], dict[str, Any]]) -
 def test_a_broker_that_does_not_answer_is_paged_for_and_its_return_is_all_it_takes(
     own_broker: KafkaBroker, tmp_path: Path
 ) -> None:
-    names = TopicNames()
-    ill = ("BoostwatchProduceFailing", "BoostwatchCheckpointOld", "BoostwatchNoProgress")
+    names, ill = TopicNames(), ("BoostwatchProduceFailing", "BoostwatchCheckpointOld")
     with clients.admin(own_broker.bootstrap) as admin:
         topics.create(admin, topics.plan(names, 4))
-    changes = NO_DRIFT | {"produce_wait_s": "4", "checkpoint_age_s": "8", "no_progress_s": "6"}
+    changes = NO_DRIFT | {"produce_wait_s": "4", "checkpoint_age_s": "8"}
     with (
         WorkerProcess(own_broker.bootstrap, names, tmp_path / "log", "counting", session_timeout_ms=120_000) as worker,
         Prometheus(tmp_path, worker.port, 60, changes) as prometheus,

@@ -62,6 +62,24 @@ def test_a_restore_that_stands_still_is_paged_for_until_the_broker_answers(
             prometheus.until_silent(*ill)
 
 
+def test_a_worker_that_is_stuck_is_paged_for_and_another_in_its_place_goes_on(
+    kafka: str, kafka_topics: MakeTopics, tmp_path: Path
+) -> None:
+    names, port = kafka_topics(), free_port()
+    with Prometheus(tmp_path, port, 60, NO_DRIFT | {"no_progress_s": "6"}) as prometheus:
+        with WorkerProcess(kafka, names, tmp_path / "log", "counting", "sticky", http_port=port) as worker:
+            worker.wait_until_ready()
+            send(kafka, names.likes, encoded(like(number, now_ms()) for number in range(400)))
+            worker.wait_until_idle()
+            prometheus.until_silent("BoostwatchNoProgress")
+            send(kafka, names.likes, encoded([like(1_000, now_ms(), note_id="stuck")]))
+            prometheus.until_firing("BoostwatchNoProgress")
+            worker.kill()
+        with WorkerProcess(kafka, names, tmp_path / "log", "counting", http_port=port) as worker:
+            worker.wait_until_idle()
+            prometheus.until_silent("BoostwatchNoProgress")
+
+
 def test_commits_that_are_not_answered_are_paged_for_until_they_are(own_broker: KafkaBroker, tmp_path: Path) -> None:
     # A coordinator that fails while the leaders of all other topics are well cannot be had with one broker: here all of
     # it is silent, and the rate of what was read just before is still above 0.

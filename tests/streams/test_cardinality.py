@@ -1,0 +1,110 @@
+"""The number of series depends on what is configured, and not on who sends what."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from prometheus_client.parser import text_string_to_metric_families
+
+from schemas.columns import Topic
+from streams.agents import ActorsAgent, Completion, SubjectsAgent
+from streams.commits import Ledger, Partition
+from streams.fetched import FetchedBatch
+from streams.lifecycle import Lifecycle
+from streams.metrics import Metrics
+from streams.pipeline import build_actor_stage, build_meeting_stage, build_subject_stage
+from streams.settings import Settings
+from streams.sources import Sources
+from streams.stages import Stages
+from streams.vitals import Vitals
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SETTINGS = Settings(partitions=1)
+TOPICS = {"likes": Topic.LIKES, "follows": Topic.FOLLOWS, "searches": Topic.SEARCHES}
+NOW_MS = 1_764_000_000_000
+EACH = 4_000
+
+
+def batch(topic: str, values: list[bytes], since: int) -> FetchedBatch:
+    n = len(values)
+    keys: list[bytes | None] = [b"%d" % number for number in range(n)]  # no actor's, so all are misrouted
+    offsets, times = np.arange(since, since + n, dtype=np.int64), np.full(n, NOW_MS, np.int64)
+    return FetchedBatch(Partition(topic, 0), cast("list[bytes | None]", values), keys, offsets, times, {}, since + n)
+
+
+def strangers(topic: str, since: int) -> Iterator[bytes]:
+    """Yield events of accounts, notes and queries that nobody has seen, one in ten of them refused in some way."""
+    for number in range(since, since + EACH):
+        event: dict[str, Any] = {
+            "event_id": f"{topic}{number}",
+            "ts": NOW_MS - number % 1_000,
+            "actor_id": f"u{number}",
+        }
+        event |= {
+            "likes": {"action": "like", "note_id": f"n{number}", "author_id": f"a{number}"},
+            "follows": {"action": "follow", "target_id": f"t{number}"},
+            "searches": {"query": f"query {number}"},
+        }[topic]
+        broken: list[dict[str, Any]] = [
+            {"ts": f"{number}"},
+            {"actor_id": "x" * (200 + number % 50)},
+            {"surface": f"s{number}"},
+        ]
+        yield json.dumps(event | (broken[number % 3] if number % 10 == 0 else {})).encode()
+
+
+class Sink:
+    """Takes what is sent and hands it to the subject stage."""
+
+    def __init__(self) -> None:
+        self.blocks: list[bytes] = []
+
+    async def block(self, _: int, value: bytes) -> Any:
+        self.blocks.append(value)
+        return asyncio.sleep(0)
+
+    async def surges(self, _: bytes) -> Any:
+        return asyncio.sleep(0)
+
+    async def flag(self, _: object) -> Any:
+        return asyncio.sleep(0)
+
+    async def write(self, *_: object) -> None:
+        return None
+
+
+def series(metrics: Metrics) -> int:
+    return sum(len(family.samples) for family in text_string_to_metric_families(metrics.render().decode()))
+
+
+def test_ever_new_accounts_notes_and_queries_make_no_new_series() -> None:
+    async def run() -> list[int]:
+        metrics, sink, lifecycle = Metrics(TOPICS), Sink(), Lifecycle()
+        stages = Stages(
+            lambda: build_actor_stage(SETTINGS), lambda: build_subject_stage(SETTINGS),
+            [Partition(topic, 0) for topic in TOPICS], build_meeting_stage,
+        )  # fmt: skip
+        completion, vitals = Completion(Ledger(10, 10), lifecycle), Vitals(SETTINGS, metrics, stages)
+        to = cast("Any", sink)
+        actors = ActorsAgent(TOPICS, stages, Sources(1, 30_000), to, to, metrics, completion)
+        subjects = SubjectsAgent(stages, to, to, metrics, completion)
+        counts = []
+        for round_ in range(3):
+            for topic in TOPICS:
+                await actors.process(batch(topic, list(strangers(topic, round_ * EACH)), round_ * EACH))
+            blocks, sink.blocks = sink.blocks, []
+            await subjects.process(batch(SETTINGS.topic_actions, blocks, round_ * 100))
+            vitals.look()
+            counts.append(series(metrics))
+        assert lifecycle.failure is None
+        assert sum(stages.tracked().values()) > 10 * EACH
+        return counts
+
+    first, *later = asyncio.run(run())
+    assert later == [first] * 2
+    assert first < 2_000
