@@ -54,6 +54,24 @@ def test_every_alert_is_tested_for_firing() -> None:
     assert fired == set(alerts())
 
 
+def test_every_alert_is_caused_for_real_in_a_drill() -> None:
+    drills = Path(__file__).resolve().parents[1] / "integration"
+    files = ("test_oncall.py", "oncall_drills.py", "oncall_state_drills.py")
+    drilled = {
+        name for file in files for name in re.findall(r'"(Boostwatch\w+)"', (drills / file).read_text(encoding="utf-8"))
+    }
+    assert drilled == set(alerts())
+
+
+def test_a_runbook_url_leads_into_the_repository_or_to_where_it_is_served() -> None:
+    named = render.thresholds()["runbooks"]
+    assert (DEPLOY.parent / named).is_file()
+    served = "https://wiki.example/boostwatch/alerts.md"
+    rules = render.render(render.thresholds({"runbooks": served}))["alerts.yaml"]
+    assert f"runbook_url: {served}#boostwatchnoworker" in rules
+    assert named not in re.findall(r"runbook_url: ([^#\s]+)", rules)
+
+
 def test_every_alert_says_how_urgent_it_is_what_it_is_and_where_to_read_on() -> None:
     assert len(alerts()) > 20
     for name, body in alerts().items():
