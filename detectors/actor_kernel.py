@@ -18,13 +18,18 @@ from detectors.population import GROUPS, count_on, keep_up
 from detectors.rhythm_model import judge
 from detectors.rhythm_rows import FROM_ACTIONS, keep_rhythm
 from detectors.watermark import is_late, watermark_after
-from schemas.columns import Verb
+from schemas.columns import Topic, Verb
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MARK_MAX = 127
 """A mark is an int8: 7.9 nats either way. One action may not decide alone."""
+
+
+LIKES, FOLLOWS, SEARCHES = Topic.LIKES.value, Topic.FOLLOWS.value, Topic.SEARCHES.value
+Seen = tuple[SeenView, SeenView, SeenView]
+"""The event ids that were seen, by topic."""
 
 
 class Outcome(IntEnum):
@@ -108,67 +113,101 @@ def weights_dtype(features: int) -> np.dtype[Any]:
 @compiled
 def mark_events(
     arena: View,
-    seen: SeenView,
+    seen: Seen,
     population: NDArray[Any],
     model: NDArray[Any],
     rhythms: Rhythms,
     times: Times,
     greatest_ms: NDArray[np.int64],
-    topic: int,
+    turns: NDArray[np.int64],
+    at: NDArray[np.int64],
     events: EventColumns,
-    start: int,
     out: MarkedColumns,
-) -> tuple[int, int]:
-    """Take events from `start` on; return how far it came and what it needs to go on (`Need`).
+) -> int:
+    """Take events in turns from `at` on, and move it to where it came; return what it needs to go on (`Need`).
 
-    An event is taken whole or not at all, so the caller makes room and calls again with the place returned.
-    `population` and `model` are arrays of one record; `greatest_ms`, shape (topics,), is the greatest accepted
-    `ts` of each topic.
+    A row of `turns`, shape (turns, 3), is a topic, the place of its first event in this turn and that after its last.
+    `at`, shape (2,), is a turn and a place in it. An event is taken whole or not at all, so the caller makes room and
+    calls again. `population` and `model` are arrays of one record; `greatest_ms`, shape (topics,), is the greatest
+    accepted `ts` of each topic.
     """
     said = rhythms.said
     said[SAID_ROW] = -1
-    for place in range(start, len(events.ts)):
-        ts, arrival, event = events.ts[place], events.arrival[place], events.event[place]
-        slot = seek(seen, event, arrival, times.remembered_ms)
-        if slot == TOO_FULL:
-            return place, Need.SEEN.value
-        late = is_late(ts, watermark_after(greatest_ms[topic], times.lateness_ms), times.late_after_ms)
-        if slot == REPEATED:
-            out.outcome[place] = Outcome.DUPLICATE.value
-        elif late:
-            note(seen, slot, event, arrival)
-            out.outcome[place] = Outcome.LATE.value
-        else:
-            row, _ = find_or_insert(arena, events.actor[place], ts)
-            if row == NO_ROOM:
-                return place, Need.ROWS.value
-            rhythm = -1
-            if arena.rows[row]["actions"] >= FROM_ACTIONS:
-                rhythm, _ = find_or_insert(rhythms.table, events.actor[place], ts)
-                if rhythm == NO_ROOM:
-                    return place, Need.RHYTHMS.value
-            note(seen, slot, event, arrival)
-            greatest_ms[topic] = max(ts, greatest_ms[topic])
-            said[FIRST_MS] = min(ts, said[FIRST_MS])
-            said[ACCEPTED] += 1
-            said[CLOCK_MS] = max(watermark_after(greatest_ms[topic], times.lateness_ms), said[CLOCK_MS])
-            _watch(
-                rhythms, rhythm, arena.rows[row], out.habits, place, ts, events.verb[place], events.subject[place],
-                events.owner[place], events.item[place], int(np.int64(events.surface[place])),
-            )  # fmt: skip
-            group, mark, traits = _mark_event(
-                arena.rows[row], population[0], model[0], ts, events.verb[place], events.subject[place],
-                events.owner[place], events.item[place], int(np.int64(events.position[place])),
-                events.created_at[place], events.device[place], int(np.int64(events.surface[place])),
-            )  # fmt: skip
-            out.mark[place] = mark
-            out.traits[place] = traits
-            if len(out.features) > 0 and group < REMOVAL:
-                out.features[place] = model[0]["raw"]
-        out.watermark[place] = watermark_after(greatest_ms[topic], times.lateness_ms)
-        if said[SAID_ROW] >= 0 or said[CLOCK_MS] >= rhythms.due_ms[0]:
-            return place + 1, Need.HEARING.value
-    return len(events.ts), Need.NOTHING.value
+    for turn in range(at[0], len(turns)):
+        topic = turns[turn, 0]
+        for place in range(max(at[1], turns[turn, 1]), turns[turn, 2]):
+            ts, arrival, event = events.ts[place], events.arrival[place], events.event[place]
+            slot = _seek(seen, topic, event, arrival, times.remembered_ms)
+            if slot == TOO_FULL:
+                at[0], at[1] = turn, place
+                return Need.SEEN.value
+            late = is_late(ts, watermark_after(greatest_ms[topic], times.lateness_ms), times.late_after_ms)
+            if slot == REPEATED:
+                out.outcome[place] = Outcome.DUPLICATE.value
+            elif late:
+                _note(seen, topic, slot, event, arrival)
+                out.outcome[place] = Outcome.LATE.value
+            else:
+                row, rhythm, need = _rows_of(arena, rhythms.table, events.actor[place], ts)
+                if need != Need.NOTHING.value:
+                    at[0], at[1] = turn, place
+                    return need
+                _note(seen, topic, slot, event, arrival)
+                greatest_ms[topic] = max(ts, greatest_ms[topic])
+                said[FIRST_MS] = min(ts, said[FIRST_MS])
+                said[ACCEPTED] += 1
+                said[CLOCK_MS] = max(watermark_after(greatest_ms[topic], times.lateness_ms), said[CLOCK_MS])
+                _watch(
+                    rhythms, rhythm, arena.rows[row], out.habits, place, ts, events.verb[place], events.subject[place],
+                    events.owner[place], events.item[place], int(np.int64(events.surface[place])),
+                )  # fmt: skip
+                group, mark, traits = _mark_event(
+                    arena.rows[row], population[0], model[0], ts, events.verb[place], events.subject[place],
+                    events.owner[place], events.item[place], int(np.int64(events.position[place])),
+                    events.created_at[place], events.device[place], int(np.int64(events.surface[place])),
+                )  # fmt: skip
+                out.mark[place] = mark
+                out.traits[place] = traits
+                if len(out.features) > 0 and group < REMOVAL:
+                    out.features[place] = model[0]["raw"]
+            out.watermark[place] = watermark_after(greatest_ms[topic], times.lateness_ms)
+            if said[SAID_ROW] >= 0 or said[CLOCK_MS] >= rhythms.due_ms[0]:
+                at[0], at[1] = turn, place + 1
+                return Need.HEARING.value
+        at[1] = 0
+    at[0] = len(turns)
+    return Need.NOTHING.value
+
+
+@inlined
+def _rows_of(arena: View, rhythms: View, actor: np.uint64, ts: np.int64) -> tuple[int, int, int]:
+    """Return an actor's row, that of its rhythm or -1 where it has none yet, and what table needs room first."""
+    row, _ = find_or_insert(arena, actor, ts)
+    if row == NO_ROOM:
+        return row, -1, Need.ROWS.value
+    if arena.rows[row]["actions"] < FROM_ACTIONS:
+        return row, -1, Need.NOTHING.value
+    rhythm, _ = find_or_insert(rhythms, actor, ts)
+    return row, rhythm, Need.RHYTHMS.value if rhythm == NO_ROOM else Need.NOTHING.value
+
+
+@inlined
+def _seek(seen: Seen, topic: int, event: np.uint64, arrival: int, remembered_ms: int) -> int:
+    if topic == LIKES:
+        return seek(seen[LIKES], event, arrival, remembered_ms)
+    if topic == FOLLOWS:
+        return seek(seen[FOLLOWS], event, arrival, remembered_ms)
+    return seek(seen[SEARCHES], event, arrival, remembered_ms)
+
+
+@inlined
+def _note(seen: Seen, topic: int, slot: int, event: np.uint64, arrival: int) -> None:
+    if topic == LIKES:
+        note(seen[LIKES], slot, event, arrival)
+    elif topic == FOLLOWS:
+        note(seen[FOLLOWS], slot, event, arrival)
+    else:
+        note(seen[SEARCHES], slot, event, arrival)
 
 
 @inlined

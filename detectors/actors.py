@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from detectors.actions import Actions
+from detectors.actor_batches import EventNames, Work, columns_of, places_of, room_for, works_of
 from detectors.actor_features import FEATURES
 from detectors.actor_kernel import (
     ACCEPTED,
@@ -34,7 +35,7 @@ from detectors.rhythm_model import untaught
 from detectors.rhythm_rows import BANKS, RHYTHM_FIELDS, RHYTHM_VERSION
 from detectors.settings import HOUR_MS
 from detectors.watermark import START_MS
-from schemas.columns import ABSENT, Events, Topic
+from schemas.columns import Events, Topic
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,29 +50,6 @@ if TYPE_CHECKING:
     from schemas.verdicts import Judgement
 
 __all__ = ["ActorStage", "EventNames", "Marked", "Outcome"]
-
-
-class EventNames:
-    """The strings behind the hashes of a batch of events, looked up only when somebody asks for one."""
-
-    def __init__(self, events: Events) -> None:
-        self._columns: tuple[tuple[NDArray[np.uint64], Sequence[str | None]], ...] = (
-            (events.actor, events.actor_ids),
-            (events.subject, events.subject_ids),
-            (events.owner, events.owner_ids),
-            (events.item, events.item_ids),
-        )
-
-    def find(self, key: int) -> str | None:
-        """Return the id or query hashed to `key`, or None where the batch has none."""
-        if key == ABSENT:
-            return None
-        # Few are asked for, and a pass over a column is quick; a table of all strings would be made for each batch.
-        for hashes, names in self._columns:
-            found = np.flatnonzero(hashes == key)
-            if len(found):
-                return names[int(found[0])]
-        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +147,7 @@ class ActorStage(KeptState):
 
     def apply(self, events: Events) -> Marked:
         """Take a batch of one topic in record order."""
-        return self._apply(events, np.empty((0, FEATURES), np.float32), np.empty((0, BANKS, HABITS), np.float32))
+        return self._apply(events, *_undescribed())
 
     def apply_and_describe(self, events: Events) -> tuple[Marked, NDArray[np.float32]]:
         """Take a batch, and return also the features that each action was marked by, shape (m, features).
@@ -177,47 +155,58 @@ class ActorStage(KeptState):
         They are distances from the population's means, 0 where absent or where the verb has no mark.
         """
         features = np.zeros((len(events), FEATURES), np.float32)
-        marked = self._apply(events, features, np.empty((0, BANKS, HABITS), np.float32))
+        marked = self._apply(events, features, _undescribed()[1])
         return marked, features[marked.rows]
 
     def apply_and_judge(self, events: Events) -> tuple[Marked, NDArray[np.float32]]:
         """Take a batch, and return also the habits of every rhythm judged, shape (events, banks, habits), else NaN."""
         habits = np.full((len(events), BANKS, HABITS), np.nan, np.float32)
-        return self._apply(events, np.empty((0, FEATURES), np.float32), habits), habits
+        return self._apply(events, _undescribed()[0], habits), habits
+
+    def apply_in_turns(self, batches: Sequence[Events], turns: NDArray[np.int64]) -> list[Marked]:
+        """Take batches of different topics in turns; return what became of each.
+
+        `turns`, shape (turns, 2), says in order whose turn it is, as an index into `batches`, and before which of its
+        rows the turn ends. They must come to the end of every batch.
+        """
+        works = works_of(batches)
+        out = room_for(sum(map(len, batches)), *_undescribed())
+        self._run(works, places_of(works, turns), columns_of(batches), out)
+        return [self._marked(work, work.part(out)) for work in works]
 
     def _apply(self, events: Events, features: NDArray[np.float32], habits: NDArray[np.float32]) -> Marked:
-        count = len(events)
-        out = MarkedColumns(
-            outcome=np.zeros(count, np.uint8),
-            watermark=np.zeros(count, np.int64),
-            mark=np.zeros(count, np.int8),
-            traits=np.zeros(count, np.uint16),
-            features=features,
-            habits=habits,
-        )
-        columns = EventColumns(*(np.ascontiguousarray(getattr(events, name)) for name in EventColumns._fields))
-        seen, place = self._seen[events.topic], 0
-        names = EventNames(events)
-        flags: list[Flag] = []
-        flags_at: list[int] = []
-        ratio = np.zeros(1)
-        while place < count:
+        works, out = works_of([events]), room_for(len(events), features, habits)
+        self._run(works, np.array([[int(events.topic), 0, len(events)]], np.int64), columns_of([events]), out)
+        return self._marked(works[0], out)
+
+    def _run(self, works: Sequence[Work], turns: NDArray[np.int64], columns: EventColumns, out: MarkedColumns) -> None:
+        """Take all of these turns: `out` and the flags of each work are what comes of them."""
+        at, ratio = np.zeros(2, np.int64), np.zeros(1)
+        by_topic = {int(work.events.topic): work for work in works}
+        while at[0] < len(turns):
             rhythms = Rhythms(self._rhythms.view(), self._rhythm_model, self._automation.due_ms, self._said, ratio)
-            place, need = mark_events(
-                self._arena.view(), seen.view(), self._population.view(), self._model, rhythms, self._times,
-                self._greatest_ms, int(events.topic), columns, place, out,
+            seen = (self._seen[Topic.LIKES].view(), self._seen[Topic.FOLLOWS].view(), self._seen[Topic.SEARCHES].view())
+            need = mark_events(
+                self._arena.view(), seen, self._population.view(), self._model, rhythms, self._times,
+                self._greatest_ms, turns, at, columns, out,
             )  # fmt: skip
+            place = int(at[1])
             if need == Need.ROWS:
                 self._arena.make_room()
             elif need == Need.SEEN:
-                seen.make_room(int(events.arrival[place]))
+                self._seen[Topic(turns[at[0], 0])].make_room(int(columns.arrival[place]))
             elif need == Need.RHYTHMS:
                 self._rhythms.make_room()
             elif need == Need.HEARING:
-                flags += self._hear(int(events.ts[place - 1]), float(ratio[0]), names)
-                flags_at += [place - 1] * (len(flags) - len(flags_at))
-        seen.journal(columns.event, columns.arrival, out.outcome != Outcome.DUPLICATE)
-        return Marked(out.outcome, *_accepted(events, out, names), self.watermark(events.topic), flags, flags_at)
+                work = by_topic[int(turns[at[0], 0])]
+                work.flags += self._hear(int(columns.ts[place - 1]), float(ratio[0]), work.names)
+                work.flags_at += [place - 1 - work.first] * (len(work.flags) - len(work.flags_at))
+
+    def _marked(self, work: Work, out: MarkedColumns) -> Marked:
+        events = work.events
+        self._seen[events.topic].journal(events.event, events.arrival, out.outcome != Outcome.DUPLICATE)
+        accepted = _accepted(events, out, work.names)
+        return Marked(out.outcome, *accepted, self.watermark(events.topic), work.flags, work.flags_at)
 
     def _hear(self, now_ms: int, ratio: float, names: EventNames) -> list[Flag]:
         """Do what the judgement of a rhythm brings, and what is due."""
@@ -264,6 +253,11 @@ class ActorStage(KeptState):
         kept = read_part(data, Watermarks, WATERMARKS_VERSION)
         self._greatest_ms[:] = kept.greatest_ms
         self._said[[ACCEPTED, FIRST_MS, CLOCK_MS]] = kept.accepted, kept.first_ms, kept.clock_ms
+
+
+def _undescribed() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return no room for features and habits: nobody asked for them."""
+    return np.empty((0, FEATURES), np.float32), np.empty((0, BANKS, HABITS), np.float32)
 
 
 def _accepted(events: Events, out: MarkedColumns, names: EventNames) -> tuple[Actions, NDArray[np.int32]]:

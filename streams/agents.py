@@ -19,6 +19,7 @@ from detectors.actions import Actions, partition_of
 from detectors.actors import Outcome
 from schemas.decode import decode_batch
 from schemas.texts import Pieces, differing
+from streams.alignment import turns_of
 from streams.blocks import BlockHeader, BlockRefused, Origin, pack_all, unpack
 from streams.dead_letters import StreamReason, letter, unreadable
 from streams.publish import all_of
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from schemas.columns import Events, Topic
     from schemas.flags import Flag
     from schemas.refusals import Refusal
+    from streams.alignment import Together
     from streams.blocks import Block
     from streams.commits import Ledger, Partition
     from streams.dead_letters import DeadLetterWriter, Letter
@@ -122,25 +124,35 @@ class ActorsAgent(Agent):
         self._topics = topics
         self._sources = sources
 
-    async def process(self, batch: FetchedBatch) -> None:
-        """Work on one batch whose ticket was started."""
+    async def process(self, together: Together) -> None:
+        """Work on batches of one partition number, merged, whose tickets were started."""
         started = time.perf_counter()
-        topic = self._topics[batch.source.topic]
+        batches = together.batches
+        decoded = [decode_batch(self._topics[batch.source.topic], batch.values, batch.timestamps) for batch in batches]
+        events = [each for each, _ in decoded]
+        stage = self._stages.actors(together.source.partition)
+        turns = turns_of([batch.merge_ms[each.row] for batch, each in zip(batches, events, strict=True)])
+        marked = stage.apply_in_turns(events, turns)
+        made = [self._made(*each) for each in zip(batches, decoded, marked, strict=True)]
+        self._metrics.batch_seconds.labels("actors").observe(time.perf_counter() - started)
+        for batch, of_batch, (blocks, letters) in zip(batches, marked, made, strict=True):
+            sent: list[Sent] = [await self._publisher.block(partition, value) for partition, value in blocks]
+            sent += [await self._publisher.flag(flag) for flag in of_batch.flags]
+            source = self._sources.get(batch.source, time.monotonic())
+            source.sent({partition for partition, _ in blocks}, of_batch.watermark, batch.offset_next - 1)
+            self._finish(batch, sent, letters)
+
+    def _made(
+        self, batch: FetchedBatch, decoded: tuple[Events, Sequence[Refusal]], marked: Marked
+    ) -> tuple[list[tuple[int, bytes]], list[Letter]]:
+        """Return the blocks for the subject partitions and the dead letters that come of a batch, and count."""
         if len(batch) and batch.timestamps[0] > 0:  # very old producers write none
             delay_s = time.time() - int(batch.timestamps[0]) / 1000
             self._metrics.receive_delay.labels(batch.source.topic).observe(max(0.0, delay_s))
-        events, refusals = decode_batch(topic, batch.values, batch.timestamps)
-        marked = self._stages.actors(batch.source.partition).apply(events)
+        events, refusals = decoded
         letters = _letters(batch, refusals)
-        offsets = batch.offsets[events.row[marked.rows]]
-        blocks = self._blocks(batch, events, marked, offsets)
         self._count(batch, events, marked, letters)
-        self._metrics.batch_seconds.labels("actors").observe(time.perf_counter() - started)
-        sent: list[Sent] = [await self._publisher.block(partition, value) for partition, value in blocks]
-        sent += [await self._publisher.flag(flag) for flag in marked.flags]
-        source = self._sources.get(batch.source, time.monotonic())
-        source.sent({partition for partition, _ in blocks}, marked.watermark, batch.offset_next - 1)
-        self._finish(batch, sent, letters)
+        return self._blocks(batch, events, marked, batch.offsets[events.row[marked.rows]]), letters
 
     def _blocks(
         self, batch: FetchedBatch, events: Events, marked: Marked, offsets: NDArray[np.int64]

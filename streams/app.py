@@ -13,7 +13,9 @@ from faust.serializers.schemas import Schema
 from mode.supervisors import CrashingSupervisor
 from yarl import URL
 
+from schemas.columns import Topic
 from streams.agents import guarded
+from streams.alignment import Aligner
 from streams.connections import security_of
 from streams.transport import SCHEME, Transport, TransportOptions
 
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 
     from streams.agents import ActorsAgent, SubjectsAgent
     from streams.commits import Ledger, Partition
-    from streams.fetched import FetchedBatch
     from streams.groups_agent import GroupsAgent
     from streams.lifecycle import Lifecycle
     from streams.settings import Settings
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 STREAM_BUFFER_BATCHES = 65_536
 """No bound: the ledger bounds what is in flight, and Faust's own bound would only pause partitions for good."""
 
+
+HEARD_MS = 1_000
+"""How much later than `fetch_wait_ms` the next news of a partition's end may come."""
 
 RESTORE_S_MAX = 3_600.0
 """How long the restore of an assignment may take. It says itself when the broker does not go on."""
@@ -71,6 +75,7 @@ class BatchApp(faust.App):
 
     options: TransportOptions
     ledger: Ledger
+    aligner: Aligner
     lifecycle: Lifecycle
     observer: Observer
 
@@ -116,6 +121,8 @@ def build_app(settings: Settings, ledger: Ledger, lifecycle: Lifecycle, observer
         broker_request_timeout=RESTORE_S_MAX,
         broker_rebalance_timeout=options.rebalance_timeout_ms / 1000,
     )
+    precedence = [settings.input_topics[topic] for topic in (Topic.SEARCHES, Topic.LIKES, Topic.FOLLOWS)]
+    app.aligner = Aligner(precedence, options.records_max, options.fetch_wait_ms + HEARD_MS)
     app.options, app.ledger, app.lifecycle, app.observer = options, ledger, lifecycle, observer
     app.transport = Transport([url], app)
     return app
@@ -146,8 +153,10 @@ def add_agents(
     app.agent(surges, name="groups")(groups_agent)
 
 
-async def _begin(app: BatchApp, batch: FetchedBatch, agent: ActorsAgent | SubjectsAgent | GroupsAgent) -> None:
-    # After a failure nothing more is begun: what follows would stand on work that is not done.
-    if app.lifecycle.failure is None and batch.ticket is not None and app.ledger.start(batch.ticket):
-        async with agent.turn:
+async def _begin(app: BatchApp, batch: Any, agent: ActorsAgent | SubjectsAgent | GroupsAgent) -> None:
+    # From the start of a ticket to the work on it nothing may wait: a checkpoint takes what is started for seen.
+    async with agent.turn:
+        # After a failure nothing more is begun: what follows would stand on work that is not done. What goes together
+        # is dropped together.
+        if app.lifecycle.failure is None and batch.tickets and all(map(app.ledger.start, batch.tickets)):
             await guarded(agent.process(batch), app.lifecycle)

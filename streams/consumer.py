@@ -27,6 +27,7 @@ from streams.errors import BrokerError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from streams.alignment import Aligner, Together
     from streams.commits import Ledger
     from streams.fetched import FetchedBatch, RawFetch
     from streams.lifecycle import Lifecycle
@@ -59,6 +60,11 @@ class BatchConsumer(driver.Consumer):
         return self.app.ledger  # type: ignore[no-any-return]
 
     @property
+    def aligner(self) -> Aligner:
+        """What waits for its turn, from the app."""
+        return self.app.aligner  # type: ignore[no-any-return]
+
+    @property
     def lifecycle(self) -> Lifecycle:
         """What stops the worker, from the app."""
         return self.app.lifecycle  # type: ignore[no-any-return]
@@ -70,8 +76,13 @@ class BatchConsumer(driver.Consumer):
         """Leave it to the watchdog: Faust's check compares two different clocks and never fires."""
 
     async def positions(self) -> dict[Partition, tuple[int | None, int | None]]:
-        """Return where each assigned partition is read up to and its highwater, None where not known yet."""
-        return await self._thread.positions()
+        """Return where each assigned partition is read up to and its highwater, None where not known yet.
+
+        What waits here for other topics is not read yet.
+        """
+        positions = await self._thread.positions()
+        held = {source: front for source in positions if (front := self.aligner.front(source)) is not None}
+        return positions | {source: (front, positions[source][1]) for source, front in held.items()}
 
     async def commit_as(self, generation: int, offsets: Mapping[Partition, int]) -> bool:
         """Commit as a member of this generation of the group; False where it is not the current one any more.
@@ -96,10 +107,8 @@ class BatchConsumer(driver.Consumer):
                     await self.ledger.wait_changed(POLL_S)
                     continue
                 taken, _ = await self._wait_next_records(POLL_S)
-                generation = self.app.consumer_generation_id
-                for raw in (taken or {}).values():
-                    if not await self._hand_over(raw, generation):
-                        break
+                if not await self._go_on(taken or {}, self.app.consumer_generation_id):
+                    self.aligner.clear()
         except asyncio.CancelledError:
             if not self.app.should_stop:
                 raise
@@ -111,32 +120,55 @@ class BatchConsumer(driver.Consumer):
 
     async def _getmany(self, active_partitions: set[Any] | None, timeout: float) -> Any:  # noqa: ASYNC109
         active = active_partitions or set()
-        free = {tp for tp in active if not self.ledger.full(tp)}
+        crowded = self.aligner.held_bytes + self.ledger.in_flight_bytes >= self.ledger.bytes_max
+        free = {tp for tp in active if not self.ledger.full(tp) and self.aligner.wants(tp, crowded=crowded)}
         if not free:
             await self.ledger.wait_changed(timeout)
             return {}
-        # What waits in a full partition is already here, so look again soon.
-        return await self._thread.getmany(free, timeout if len(free) == len(active) else FULL_POLL_S)
+        # What waits in a full partition is already here, and so is what waits for others: look again soon.
+        at_ease = len(free) == len(active) and not self.aligner.held_records
+        return await self._thread.getmany(free, timeout if at_ease else FULL_POLL_S)
 
-    async def _hand_over(self, raw: RawFetch, generation: int) -> bool:
-        """Read what was fetched of one partition and give it to its agent; False where it is not to be had any more."""
-        await asyncio.sleep(0)  # reading takes a while: let the loop have its turn
-        for batch in raw.read(self.options.records_max, check_crcs=self.options.check_crcs):
-            # Nothing below suspends until the message lies in its agent's queue, so flow cannot stop in between.
-            if not self.flow_active or self.should_stop or self.app.consumer_generation_id != generation:
-                log.info("fetched batches are dropped on a rebalance; they are fetched again")
+    async def _go_on(self, taken: Mapping[Partition, RawFetch], generation: int) -> bool:
+        """Read what was fetched and hand over what has its turn; False where nothing is to be had any more."""
+        # As of the same poll: what was taken after it is not among these batches.
+        reached = self._thread.reached
+        for raw in taken.values():
+            await asyncio.sleep(0)  # reading takes a while: let the loop have its turn
+            for batch in raw.read(self.options.records_max, check_crcs=self.options.check_crcs):
+                if not self._flows(generation):
+                    return False
+                if batch.source not in self._active_partitions:
+                    break
+                if not (self.aligner.takes(batch.source) and self.aligner.add(batch)):
+                    await self._hand_over([batch], batch)
+        self.aligner.look(reached)
+        for together in self.aligner.ready(self.ledger.full):
+            await asyncio.sleep(0)
+            if not self._flows(generation):
                 return False
-            if batch.source not in self._active_partitions:
-                break
+            await self._hand_over(together.batches, together)
+        return True
+
+    def _flows(self, generation: int) -> bool:
+        """Say whether what was fetched in this generation is still to be worked on."""
+        flows = self.flow_active and not self.should_stop and self.app.consumer_generation_id == generation
+        if not flows:
+            log.info("fetched batches are dropped on a rebalance; they are fetched again")
+        return bool(flows)
+
+    async def _hand_over(self, batches: list[FetchedBatch], record: FetchedBatch | Together) -> None:
+        """Enter batches in the ledger and give them to their agent."""
+        # Nothing here suspends until the message lies in its agent's queue, so flow cannot stop in between.
+        for batch in batches:
             batch.ticket = self.ledger.open(batch.source, batch.offset_first, batch.offset_next, batch.size_bytes)
             if not len(batch) and not batch.unreadable:
                 self.ledger.start(batch.ticket)
                 self.ledger.finish(batch.ticket)
-                continue
-            await self.callback(self._to_message(batch.source, batch))
-        return True
+                return
+        await self.callback(self._to_message(record.source, record))
 
-    def _to_message(self, tp: Any, record: FetchedBatch) -> ConsumerMessage:
+    def _to_message(self, tp: Any, record: FetchedBatch | Together) -> ConsumerMessage:
         return ConsumerMessage(
             tp.topic,
             tp.partition,
@@ -167,6 +199,7 @@ class BatchConsumer(driver.Consumer):
     async def wait_empty(self) -> None:
         """Drop what no agent has begun, see the rest to its end, checkpoint and commit it."""
         self._departures += 1
+        self.aligner.clear()
         dropped = self.ledger.drop_queued()
         log.info("waiting for the work in flight", extra={"fields": {"dropped": dropped}})
         timeout_s = self.options.settle_timeout_ms / 1000
@@ -217,6 +250,7 @@ class BatchConsumer(driver.Consumer):
         elsewhere = sum(offset != offsets[tp] for tp, offset in resumed.items())
         if elsewhere:
             log.info("going on where the state stands", extra={"fields": {"partitions": elsewhere}})
+        self.aligner.clear()
         # All of them: a restore takes its time, and the positions must be these when flow begins.
         await self.seek_wait({tp: offset for tp, offset in resumed.items() if offset is not None})
         self.app.observer.on_assigned(resumed, self.ledger.resume(resumed, committed=offsets))

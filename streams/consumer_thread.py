@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -17,6 +18,7 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import CommitFailedError, ConsumerStoppedError, IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 
+from streams.alignment import Reached
 from streams.commits import Partition
 from streams.fetched import continues, take_raw
 from streams.record_batches import keep_fetched_bytes
@@ -41,6 +43,8 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
 
     mundane_level = "debug"
     consumer: BatchConsumer
+    reached: Mapping[Partition, Reached] = MappingProxyType({})
+    """How far every assigned partition is taken, as of the end of the last poll. Put in place whole, for any thread."""
 
     def _create_consumer(self, loop: asyncio.AbstractEventLoop) -> AIOKafkaConsumer:  # noqa: ARG002
         options = self.consumer.options
@@ -129,6 +133,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
                 break
             waiter.result()
         fetcher._fetch_min_bytes = 1 if self._behind(fetcher, active) else COLLECT_BYTES
+        self.reached = self._reached()
         return collected
 
     def _take_ready(
@@ -188,7 +193,12 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         return await self.call_thread(self._positions)  # type: ignore[no-any-return]
 
     async def _positions(self) -> dict[Partition, tuple[int | None, int | None]]:
+        return {source: (one.position, one.highwater) for source, one in self._reached().items()}
+
+    def _reached(self) -> dict[Partition, Reached]:
         return {
-            Partition(tp.topic, tp.partition): (state.position if state.has_valid_position else None, state.highwater)
+            Partition(tp.topic, tp.partition): Reached(
+                state.position if state.has_valid_position else None, state.highwater, state.timestamp
+            )
             for tp, state in self._states().items()
         }

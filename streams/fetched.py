@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 from aiokafka.errors import CorruptRecordException
 
 from schemas.texts import Pieces
@@ -14,7 +15,6 @@ from streams.record_batches import read_batches
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    import numpy as np
     from aiokafka.consumer.fetcher import FetchResult
     from numpy.typing import NDArray
 
@@ -44,12 +44,44 @@ class FetchedBatch:
     """How many records before `offset_next` could not be read at all: what is there are no records."""
     size_bytes: int = 0
     ticket: Ticket | None = None
+    merge_ms: NDArray[np.int64] = field(init=False)
+    """(n,) the time by which each record is merged with those of other topics: the greatest timestamp so far."""
 
     def __post_init__(self) -> None:
+        self.merge_ms = np.maximum.accumulate(self.timestamps)
         self.size_bytes = Pieces.over(self.values).size_bytes + RECORD_OVERHEAD_BYTES * len(self.values)
 
     def __len__(self) -> int:
         return len(self.values)
+
+    def cut(self, row: int) -> tuple[FetchedBatch, FetchedBatch]:
+        """Return the records before a row, at least one, and those from it on, at least one."""
+        first = FetchedBatch(
+            self.source,
+            self.values[:row],
+            self.keys[:row],
+            self.offsets[:row],
+            self.timestamps[:row],
+            {at: some for at, some in self.headers.items() if at < row},
+            int(self.offsets[row]),
+        )
+        rest = FetchedBatch(
+            self.source,
+            self.values[row:],
+            self.keys[row:],
+            self.offsets[row:],
+            self.timestamps[row:],
+            {at - row: some for at, some in self.headers.items() if at >= row},
+            self.offset_next,
+            self.unreadable,
+        )
+        first.merge_ms, rest.merge_ms = self.merge_ms[:row], self.merge_ms[row:]
+        return first, rest
+
+    @property
+    def tickets(self) -> list[Ticket]:
+        """The entry in the ledger, where there is one."""
+        return [self.ticket] if self.ticket is not None else []
 
     @property
     def offset_first(self) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from schemas.flags import Flag, Kind, Status, decode_flag
+from schemas.flags import Flag, Status, decode_flag
 from tests.integration.traffic import drain
 
 if TYPE_CHECKING:
@@ -52,13 +52,8 @@ class FlagsCompared:
 
 
 def published(bootstrap: str, names: TopicNames) -> Published:
-    """Read the flags of a run, those of purchases.
-
-    An account's timing and a group's meetings are those of the whole background, where nothing has a margin, and
-    which of the three topics of a partition is read first decides about what is near the line.
-    """
-    flags = [decode_flag(record.value) for record in drain(bootstrap, names.flags)]
-    return gather([flag for flag in flags if flag.kind not in {Kind.AUTOMATION, Kind.LOCKSTEP}])
+    """Read the flags of a run."""
+    return gather([decode_flag(record.value) for record in drain(bootstrap, names.flags)])
 
 
 def gather(flags: list[Flag]) -> Published:

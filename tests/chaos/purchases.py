@@ -1,7 +1,7 @@
-"""What is bought during a run: waves of purchases of three kinds, each within one slot of event time.
+"""What is bought during a run: waves of purchases of four kinds, accounts that act by a timer, and groups in lockstep.
 
-Bought followers are left out: whether new accounts that follow look bought hangs on who else is new at that moment,
-and in so small a world that hangs on which of the three topics a worker reads first after a fault.
+Each purchase lies within one slot of event time. Timers and groups begin before the live part, so that what tips them
+hangs on what was kept from before.
 """
 
 from __future__ import annotations
@@ -16,6 +16,16 @@ SLOT_MS = 300_000
 
 MARGIN_MS = 35_000
 """From a slot's edges: no reordering moves an action into another slot, and no clock is wrong here."""
+
+TICK_MS, TICKS_BEFORE = 2_000, 38
+"""Of a timer, and how many times it acts before its wave begins: it is judged from its forty-first action on."""
+
+MEMBERS = 4
+"""Of a group: no fewer are one, so it is founded by all of them whichever of their meetings comes first."""
+
+MEET_MS, MEETINGS_BEFORE, GROUP_MS = 65_000, 4, 240_000
+"""Between two meetings of a group (closer ones count as one), how many come before it is under fire, and after how long
+the next group begins."""
 
 ACTORS = 60
 """Several times what any kind needs to be flagged."""
@@ -46,7 +56,40 @@ def purchases(seed: int, live_from_ms: int, seconds: float) -> Iterator[Action]:
         for kind, make in enumerate(MAKERS):
             for number in range(EACH):
                 actions += _purchase(rng, f"{seed}-{wave}-{kind}-{number}", make, begin_ms, end_ms)
+        actions += _timer(f"{seed}-{wave}", begin_ms, end_ms)
+    for number in range(1 + int(seconds * 1_000) // GROUP_MS):
+        begin_ms = live_from_ms + number * GROUP_MS - MEETINGS_BEFORE * MEET_MS
+        actions += _group(rng, f"{seed}-{number}", begin_ms, live_from_ms + int(seconds * 1_000))
     yield from sorted(actions)
+
+
+def _timer(name: str, begin_ms: int, end_ms: int) -> Iterator[Action]:
+    """Yield an account that likes somebody new at every tick, from before its wave on."""
+    actor = f"timer-{name}"
+    for number, ts_ms in enumerate(range(begin_ms - TICKS_BEFORE * TICK_MS, end_ms, TICK_MS)):
+        event = {
+            "event_id": f"ti-{name}-{number}", "ts": ts_ms, "actor_id": actor, "action": "like",
+            "note_id": f"seen-{name}-{number}", "author_id": f"writer-{name}-{number}", "surface": "feed",
+        }  # fmt: skip
+        yield _action(ts_ms, "likes", actor, event)
+
+
+def _group(rng: Random, name: str, begin_ms: int, until_ms: int) -> Iterator[Action]:
+    """Yield accounts that like one note after another within seconds, each of another author, in changing order."""
+    members = [f"member-{name}-{number}" for number in range(MEMBERS)]
+    for target, at_ms in enumerate(range(begin_ms, until_ms - 5_000, MEET_MS)):
+        rng.shuffle(members)
+        for place, actor in enumerate(members):
+            ts_ms = at_ms + 1_000 * place
+            event = {
+                "event_id": f"gr-{actor}-{target}", "ts": ts_ms, "actor_id": actor, "action": "like",
+                "note_id": f"met-{name}-{target}", "author_id": f"host-{name}-{target}", "surface": "feed",
+            }  # fmt: skip
+            yield _action(ts_ms, "likes", actor, event)
+
+
+def _action(ts_ms: int, topic: str, actor: str, event: dict[str, object]) -> Action:
+    return Action(ts_ms, topic, actor.encode(), json.dumps(event, separators=(",", ":")).encode())
 
 
 def waves(live_from_ms: int, seconds: float) -> list[tuple[int, int]]:
@@ -75,7 +118,7 @@ def _purchase(rng: Random, name: str, make: Make, begin_ms: int, end_ms: int) ->
         ts_ms = start_ms + number * length_ms // ACTORS
         topic, event = make(name, actor, ts_ms, number)
         event |= {"actor_created_at": start_ms - HOUR_MS, "device_id": f"rack-{name}", "ip_prefix": f"net-{name}"}
-        made.append(Action(ts_ms, topic, actor.encode(), json.dumps(event, separators=(",", ":")).encode()))
+        made.append(_action(ts_ms, topic, actor, event))
     return made
 
 
@@ -83,6 +126,13 @@ def _like(name: str, actor: str, ts_ms: int, number: int) -> tuple[str, dict[str
     return "likes", {
         "event_id": f"bl-{name}-{number}", "ts": ts_ms, "actor_id": actor, "action": "like",
         "note_id": f"note-{name}", "author_id": f"author-{name}", "surface": "external",
+    }  # fmt: skip
+
+
+def _follow(name: str, actor: str, ts_ms: int, number: int) -> tuple[str, dict[str, object]]:
+    return "follows", {
+        "event_id": f"bf-{name}-{number}", "ts": ts_ms, "actor_id": actor, "action": "follow",
+        "target_id": f"star-{name}", "surface": "external",
     }  # fmt: skip
 
 
@@ -100,4 +150,4 @@ def _trend(name: str, actor: str, ts_ms: int, number: int) -> tuple[str, dict[st
     }  # fmt: skip
 
 
-MAKERS: tuple[Make, ...] = (_like, _rank, _trend)
+MAKERS: tuple[Make, ...] = (_like, _follow, _rank, _trend)

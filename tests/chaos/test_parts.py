@@ -70,13 +70,17 @@ def test_a_stream_is_the_same_again_and_comes_in_the_order_of_its_times() -> Non
 def test_a_purchase_stays_within_its_slot_and_every_kind_is_bought() -> None:
     live_from_ms = NOW_MS - NOW_MS % SLOT_MS + 20_000
     slots: dict[str, set[int]] = {}
-    kinds = set()
+    kinds, others = set(), set()
     for action in purchases(1, live_from_ms, 600.0):
         event = json.loads(action.value)
+        if "device_id" not in event:
+            others.add(event["event_id"][:2])
+            continue
         slots.setdefault(event["device_id"], set()).add(event["ts"] // SLOT_MS)
         kinds.add(event["event_id"][:2])
     assert len(waves(live_from_ms, 600.0)) == 2
-    assert kinds == {"bl", "br", "bt"}
+    assert kinds == {"bl", "bf", "br", "bt"}
+    assert others == {"ti", "gr"}
     assert {len(some) for some in slots.values()} == {1}
 
 

@@ -38,6 +38,9 @@ FIRST_S = 20
 """Event time of the first second within its slot of five minutes."""
 
 EVENING_PER_S = 0.4
+BEHIND = 1 << 32
+"""What is bought comes behind the background of the same moment, the history above all."""
+
 BROKEN = REPEATED = 0.01
 REPEAT_S_MAX = 45.0
 """Well within the ten minutes for which an event id is remembered, a broker's outage included."""
@@ -100,8 +103,8 @@ class Stream:
 
     def _bought(self) -> Iterator[Timed]:
         for number, action in enumerate(purchases(self.seed, self.live_from_ms, self.seconds)):
-            due_s = (action.ts_ms - self.live_from_ms) / 1_000
-            yield Timed(due_s, number, action.topic, action.key, action.value, "good")
+            due_s = max(0.0, (action.ts_ms - self.live_from_ms) / 1_000)
+            yield Timed(due_s, BEHIND + number, action.topic, action.key, action.value, "good")
 
     def _evening(self) -> Iterator[Record]:
         quiet = Scenario(

@@ -255,6 +255,41 @@ def test_columns_that_are_not_contiguous_are_taken_as_they_are() -> None:
     assert run(new_stage(), [replace(events, **strided)]) == run(new_stage(), [events])
 
 
+def in_turns(stream: Stream) -> tuple[list[Events], NDArray[np.int64]]:
+    """Return the events of each topic in one batch, and in whose turn they come in the stream."""
+    batches: list[Events] = []
+    turns: list[tuple[int, int]] = []
+    ends = dict.fromkeys(Topic, 0)
+    topics = [topic for topic in Topic if any(events.topic == topic for events in stream)]
+    for topic in topics:
+        own = [events for events in stream if events.topic == topic]
+        columns: dict[str, Any] = {
+            column.name: np.concatenate([getattr(events, column.name) for events in own])
+            for column in fields(Events)
+            if isinstance(getattr(own[0], column.name), np.ndarray) and column.name not in {"row", "ts"}
+        }
+        batches.append(batch(topic, np.concatenate([events.ts for events in own]), **columns))
+    for events in stream:
+        ends[events.topic] += len(events)
+        turns.append((topics.index(events.topic), ends[events.topic]))
+    return batches, np.array(turns, np.int64)
+
+
+@settings(deadline=None, max_examples=12)
+@given(st.integers(1, 20), st.integers(1, 600), st.sampled_from([20, ORDINARY.actors_max]))
+def test_topics_in_turns_are_taken_as_one_batch_after_the_other(seed: int, n: int, actors_max: int) -> None:
+    stream = browsing(seed, n, span_ms=20 * HOUR_MS)
+    apart, together = new_stage(actors_max), new_stage(actors_max)
+    separate = [apart.apply(events) for events in stream]
+    batches, turns = in_turns(stream)
+    marked = together.apply_in_turns(batches, turns)
+    assert everything(together) == everything(apart)
+    for events, one in zip(batches, marked, strict=True):
+        own = [each for each, of in zip(separate, stream, strict=True) if of.topic == events.topic]
+        assert decisions([one]) == decisions(own)
+        assert one.watermark == own[-1].watermark
+
+
 def digest() -> str:
     """Return what a stage made of some traffic, in short: decisions, features to six digits and what is kept."""
     stage, told = new_stage(20), []
