@@ -23,9 +23,9 @@ TICK_MS, TICKS_BEFORE = 2_000, 38
 MEMBERS = 4
 """Of a group: no fewer are one, so it is founded by all of them whichever of their meetings comes first."""
 
-MEET_MS, MEETINGS_BEFORE, GROUP_MS = 65_000, 4, 240_000
-"""Between two meetings of a group (closer ones count as one), how many come before it is under fire, and after how long
-the next group begins."""
+MEET_MS, MEETINGS_BEFORE, GROUP_MS, GROUP_MS_MIN = 65_000, 4, 240_000, 420_000
+"""Between two meetings of a group (closer ones count as one), how many come before it is under fire, after how long the
+next group begins, and how long it must have: what is told last of a group must not hang on a meeting more or less."""
 
 ACTORS = 60
 """Several times what any kind needs to be flagged."""
@@ -57,9 +57,10 @@ def purchases(seed: int, live_from_ms: int, seconds: float) -> Iterator[Action]:
             for number in range(EACH):
                 actions += _purchase(rng, f"{seed}-{wave}-{kind}-{number}", make, begin_ms, end_ms)
         actions += _timer(f"{seed}-{wave}", begin_ms, end_ms)
-    for number in range(1 + int(seconds * 1_000) // GROUP_MS):
+    length_ms = int(seconds * 1_000)
+    for number in range(1 + max(0, length_ms - GROUP_MS_MIN) // GROUP_MS):
         begin_ms = live_from_ms + number * GROUP_MS - MEETINGS_BEFORE * MEET_MS
-        actions += _group(rng, f"{seed}-{number}", begin_ms, live_from_ms + int(seconds * 1_000))
+        actions += _group(rng, f"{seed}-{number}", begin_ms, live_from_ms + length_ms)
     yield from sorted(actions)
 
 

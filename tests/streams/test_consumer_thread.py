@@ -31,6 +31,7 @@ def test_nothing_is_taken_once_flow_has_stopped() -> None:
             consumer=consumer,
             _take_ready=look,
             _behind=lambda *_: False,
+            _reached=dict,
         )
         poll = BatchConsumerThread._take(cast("Any", thread), fetcher, set(), time.monotonic() + 30, 10)
         waiting = asyncio.ensure_future(poll)
