@@ -34,8 +34,7 @@ _REASONS: Mapping[type[OSError], str] = {
     socket.gaierror: "no such host",
     TimeoutError: "no answer",
     ssl.SSLError: "it does not speak TLS",
-    ConnectionResetError: "it hung up, as a broker does that wants TLS or another certificate",
-    BrokenPipeError: "it hung up, as a broker does that wants TLS or another certificate",
+    ConnectionError: "it hung up: the network may be cut, or the broker wants another certificate or is just starting",
 }
 
 
@@ -67,9 +66,30 @@ def _ask_one(address: str, tls: ssl.SSLContext | None, timeout_s: float) -> Mapp
     host = host.strip("[]")
     with socket.create_connection((host, int(port)), timeout=timeout_s) as plain:
         if tls is None:
-            return _api_versions(plain)
+            try:
+                return _api_versions(plain)
+            except ConnectionError:
+                if _speaks_tls(host, int(port), timeout_s):
+                    raise ValueError("it wants TLS") from None
+                raise
         with tls.wrap_socket(plain, server_hostname=host) as secured:
             return _api_versions(secured)
+
+
+def _speaks_tls(host: str, port: int, timeout_s: float) -> bool:
+    """Say whether what hangs up on plain bytes answers those of TLS. Nothing is sent to it, so nobody is trusted."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with socket.create_connection((host, port), timeout=timeout_s) as plain:
+            try:
+                context.wrap_socket(plain, server_hostname=host).close()
+            except ssl.SSLError as error:
+                # An alert is an answer: it wants a certificate of ours, or other ciphers.
+                return "ALERT" in (error.reason or "")
+    except OSError:
+        return False
+    return True
 
 
 def _api_versions(connection: socket.socket) -> Mapping[int, int]:
