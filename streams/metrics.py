@@ -156,6 +156,14 @@ class Metrics:
             "boostwatch_in_flight_batches", "Batches fetched and not done.", registry=registry
         )
         self.in_flight_bytes = Gauge("boostwatch_in_flight_bytes", "Bytes in those batches.", registry=registry)
+        self.aligning_records = Gauge(
+            "boostwatch_aligning_records",
+            "Input records fetched that wait for other topics of their partition.",
+            registry=registry,
+        )
+        self.alignment_given_up = counter(
+            "alignment_given_up_total", "Input partitions waited for in vain while others could be fetched."
+        )
         self.batch_seconds = Histogram(
             "boostwatch_batch_seconds",
             "Time that a stage worked on one fetched batch, without the wait for acknowledgements.",

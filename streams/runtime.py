@@ -17,6 +17,7 @@ from streams.vitals import Vitals
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from streams.alignment import Aligner
     from streams.checkpoints import Checkpoints, Name
     from streams.commits import Ledger, Partition
     from streams.consumer import BatchConsumer
@@ -64,6 +65,7 @@ class Runtime:
         self._lag: Counter[str] = Counter()
         self._ready = False
         self._health: dict[str, object] = {}
+        self._given_up = 0
         self._vitals = Vitals(settings, metrics, stages)
 
     async def leave(self) -> None:
@@ -132,6 +134,7 @@ class Runtime:
                 await asyncio.sleep(TICK_S)
                 positions = await consumer.positions()
                 self._look(positions)
+                self._mind_alignment(consumer.aligner)
                 self._mind_deliveries(publisher.oldest_unacknowledged_s, consumer.options.delivery_timeout_ms / 1000)
                 # While Kafka is away what is told is not acknowledged, and the clock must be looked at all the same.
                 if telling is None or telling.done():
@@ -143,6 +146,11 @@ class Runtime:
         finally:
             if telling is not None:
                 telling.cancel()
+
+    def _mind_alignment(self, aligner: Aligner) -> None:
+        self._metrics.aligning_records.set(aligner.held_records)
+        self._metrics.alignment_given_up.inc(aligner.given_up - self._given_up)
+        self._given_up = aligner.given_up
 
     def _mind_deliveries(self, waiting_s: float, most_s: float) -> None:
         self._metrics.oldest_unacknowledged.set(waiting_s)
