@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from deploy.kafka.errors import LocalKafkaError
-from tests.bench import brokers, contestants, growth, latency, report, several, traffic
+from tests.bench import brokers, contestants, growth, latency, paper, report, several, traffic
 from tests.bench.processes import RunFailed
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ class Bench:
     figures: dict[str, Any] = field(default_factory=report.machine)
     asked: list[report.Wanted] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+    partitions_seen: list[paper.Seen] = field(default_factory=list)
 
     def run(self) -> None:
         """Measure every part that was chosen; one that fails is told of and does not keep the rest from running."""
@@ -134,6 +135,7 @@ class Bench:
         others = list(growth.measure(growth.other_cases(full), self.broker, self.scratch, self.progress))
         for title, some in (("what an event costs as accounts grow", accounts), ("and otherwise", others)):
             report.print_rows(title, growth.rows(some), self.out)
+        self.partitions_seen = growth.seen(others)
         self.figures["growth"] = {
             "accounts": growth.rows(accounts),
             "others": growth.rows(others),
@@ -148,6 +150,15 @@ class Bench:
         report.print_rows("workers of one group, on this machine with the broker", rows, self.out)
         self.figures["workers"] = rows
         self.asked += several.asked(measured)
+        if self.partitions_seen:
+            one, two = measured[0], measured[-1]
+            parts = {
+                "costs_checked": paper.checked(self.partitions_seen),
+                "on_paper": paper.rows(self.partitions_seen, one.run.cpu_seconds / one.run.seconds, two.broker_cpu_us),
+            }
+            report.print_rows("what an event costs, and what the model makes of it", parts["costs_checked"], self.out)
+            report.print_rows("more workers on paper, each with processors of its own", parts["on_paper"], self.out)
+            self.figures |= parts
 
     def checkpoints(self) -> None:
         """Checkpoint and restore a million rows."""

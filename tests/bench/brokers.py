@@ -18,6 +18,10 @@ HEAP_MIB = 1024
 """Kafka's own default, 1 GiB: a smaller one spends the benchmark's cores on collecting garbage."""
 
 
+SETTINGS = {"group.initial.rebalance.delay.ms": "3000"}
+"""Kafka's own default: who joins a new group waits so long for others, so that two workers begin together."""
+
+
 @dataclass(frozen=True, slots=True)
 class Broker:
     """Where it is, and its process, where that is known."""
@@ -40,5 +44,5 @@ def broker(scratch: Path) -> Iterator[Broker]:
     if given:
         yield Broker(given, None)
         return
-    with KafkaBroker(scratch / "kafka", heap_mib=HEAP_MIB) as own:
+    with KafkaBroker(scratch / "kafka", heap_mib=HEAP_MIB, settings=SETTINGS) as own:
         yield Broker(own.bootstrap, own.pid)

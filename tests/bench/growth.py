@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tests.bench import growth_traffic, runs, traffic
+from tests.bench import growth_traffic, paper, runs, traffic
 from tests.bench.growth_traffic import Growth
 from tests.bench.processes import BenchWorker
 from tests.bench.report import Wanted
@@ -45,6 +45,7 @@ class Grown:
     run: runs.Run
     bytes_resident: int
     tracked: dict[str, int]
+    records_a_batch: float
 
     @property
     def cpu_us(self) -> float:
@@ -58,7 +59,7 @@ def accounts_cases(full: bool) -> list[Case]:  # noqa: FBT001 - the command's ow
     return [
         Case(
             f"{size:,} accounts",
-            Growth(size, events),
+            Growth(size, events, likes_every=0),
             settings={"actors_max": _room(size), "subjects_max": _room(size)},
         )
         for size in sizes
@@ -70,7 +71,10 @@ def other_cases(full: bool) -> list[Case]:  # noqa: FBT001 - the command's own s
     base = Growth(*((200_000, 2_000_000) if full else (20_000, 200_000)))
     keywords, bound = (10_000_000, 250_000) if full else (200_000, 10_000)
     return [
-        *(Case(f"{partitions} partitions", base, partitions) for partitions in ((4, 64, 256) if full else (4, 64))),
+        *(
+            Case(partitions_name(partitions), base, partitions)
+            for partitions in ((4, 16, 64, 256) if full else (4, 16, 64))
+        ),
         Case("30% to one account", Growth(base.accounts, base.events, hot_share=0.3)),
         Case(
             f"{keywords:,} keywords",
@@ -94,10 +98,24 @@ def _measure(case: Case, broker: Broker, log: Path, console: Console) -> Grown:
     growth_traffic.load(growth, variables, console)
     with BenchWorker(variables, log) as worker:
         looks = runs.watch([worker], growth.total, broker)
-        resident, tracked = worker.resident_bytes(), worker.tracked()
+        resident, tracked, batches = worker.resident_bytes(), worker.tracked(), worker.input_batches()
     traffic.delete(variables)
     after = growth.accounts + int(SETTLED * (growth.total - growth.accounts))
-    return Grown(case, runs.between(case.name, looks, after=after), resident, tracked)
+    return Grown(case, runs.between(case.name, looks, after=after), resident, tracked, growth.total / max(1, batches))
+
+
+def seen(grown: Sequence[Grown]) -> list[paper.Seen]:
+    """Return what the model of many workers is made from: runs that differ in the number of partitions alone."""
+    return [
+        paper.Seen(one.case.partitions, one.records_a_batch, one.cpu_us)
+        for one in grown
+        if one.case.name == partitions_name(one.case.partitions)
+    ]
+
+
+def partitions_name(partitions: int) -> str:
+    """Return what a run with so many partitions is called."""
+    return f"{partitions} partitions"
 
 
 def rows(grown: Sequence[Grown]) -> list[dict[str, Any]]:

@@ -41,6 +41,8 @@ class Growth:
 
     accounts: int
     events: int
+    likes_every: int = 4
+    """One in so many of the drawn events is a like, which brings a note of its own; 0 for none."""
     hot_share: float = 0.0
     keywords: int = 0
     seed: int = 1
@@ -80,7 +82,7 @@ class Growth:
         key = b"u%d" % actor
         if number >= self.accounts + self.events:
             return 2, key, head + b'"query":"never asked before %d"}' % number
-        if number < self.accounts or number % 4:
+        if number < self.accounts or not self.likes_every or number % self.likes_every:
             return 1, key, head + b'"action":"follow","target_id":"u%d"}' % target
         return 0, key, head + b'"action":"like","note_id":"n%d","author_id":"u%d"}' % (target, target)
 

@@ -80,7 +80,7 @@ def measure(
             began_ms = time.time() * 1000
             flags.take(seconds)
             told = _expect(sender, "{")
-            behind = json.loads(told)["sent"] - worker.events()
+            behind = json.loads(told)["sent"] - worker.progress().events
             flags.take(DRAIN_S)
             flags.close()
             worker.check()

@@ -11,12 +11,12 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from prometheus_client.parser import text_string_to_metric_families
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from types import TracebackType
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,6 +56,15 @@ def free_port() -> int:
         return port
 
 
+class Progress(NamedTuple):
+    """How far a worker is: input records read (all outcomes), batches of any stage done, and what waits."""
+
+    events: int
+    batches: int
+    waiting: int
+    """Records not done yet in any topic, and batches in flight, as of the worker's last look, up to a second ago."""
+
+
 class BenchWorker:
     """`boostwatch worker` with its own settings but for those of a run; ended with the context."""
 
@@ -76,8 +85,7 @@ class BenchWorker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for number in (signal.SIGCONT, signal.SIGTERM):
-            self.process.send_signal(number)
+        self.process.send_signal(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(30)
         if self.process.poll() is None:
@@ -102,15 +110,6 @@ class BenchWorker:
                 raise RunFailed(f"the worker was not ready within {READY_S:.0f} s: {self.last_words()}")
             time.sleep(0.1)
 
-    @contextlib.contextmanager
-    def paused(self) -> Iterator[None]:
-        """Let it stand still meanwhile, so that it finds all at once what is loaded."""
-        self.process.send_signal(signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            self.process.send_signal(signal.SIGCONT)
-
     def metrics(self) -> dict[str, dict[str, float]]:
         """Return every metric by name, its values by the values of its labels, joined; empty while none answers."""
         text = self._get("/metrics")
@@ -120,9 +119,19 @@ class BenchWorker:
                 found.setdefault(sample.name, {})["/".join(sample.labels.values())] = sample.value
         return found
 
-    def events(self) -> int:
-        """Return the records read, over the input topics and all outcomes."""
-        return int(sum(self.metrics().get("boostwatch_events_total", {}).values()))
+    def progress(self) -> Progress:
+        """Return how far it is; nothing at all while it does not answer."""
+        metrics = self.metrics()
+
+        def total(name: str) -> int:
+            return int(sum(metrics.get(name, {}).values()))
+
+        waiting = total("boostwatch_consumer_lag_records") + total("boostwatch_in_flight_batches")
+        return Progress(total("boostwatch_events_total"), total("boostwatch_batch_seconds_count"), waiting)
+
+    def input_batches(self) -> int:
+        """Return how many batches of the input topics were worked on."""
+        return int(self.metrics().get("boostwatch_batch_seconds_count", {}).get("actors", 0))
 
     def tracked(self) -> dict[str, int]:
         """Return the rows held, by what they are about."""

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tests.bench.processes import ROOT, BenchWorker, RunFailed
+from tests.bench.processes import READY_S, ROOT, BenchWorker, RunFailed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     from tests.bench.brokers import Broker
     from tests.bench.traffic import Outcome
 
-POLL_S = 0.5
+POLL_S = 0.25
 """Between two looks at a worker's metrics: rendering them is work of the worker's own, so it is not asked often."""
 
+QUIET_S = 2.5
+"""Without progress for so long, a worker that says that nothing waits is believed: it counts that once a second."""
+
 STALL_S = 60.0
-"""A run that makes no progress for this long has failed; every healthy one moves several times a second."""
+"""A run that makes no progress for this long has failed; every healthy one moves often once it has begun."""
 
 PEER_S = 600.0
 """How long a peer may take."""
@@ -95,10 +98,10 @@ def peer(
 def worker(
     name: str, environment: Mapping[str, str], expected: int, log: Path, broker: Broker, *, notes: str = ""
 ) -> Run:
-    """Run `boostwatch worker` until its own metrics say that `expected` records have been read.
+    """Run `boostwatch worker` until all of `expected` records are through both hops.
 
-    Timed between the first and the last look that find it at work, by the records counted in between; starting,
-    compiling and joining the group are left out, as they are for the peers.
+    Timed between the first and the last look that find it at work; starting, compiling and joining the group are left
+    out, as they are for the peers.
     """
     with BenchWorker(environment, log) as process:
         looks = watch([process], expected, broker)
@@ -106,24 +109,25 @@ def worker(
 
 
 def watch(workers: Sequence[BenchWorker], expected: int, broker: Broker) -> list[Look]:
-    """Look at workers until together they have read `expected` records; return each look that found progress.
+    """Look at workers until together they have read `expected` records and nothing of them waits in any stage.
 
-    The last look is left out, at which they may have been done for a while. Raises RunFailed.
+    Returns each look that found progress; the last is the one that found all done. Raises RunFailed.
     """
     looks: list[Look] = []
-    seen, moved_at_s = 0, time.perf_counter()
+    before, moved_at_s = (0, 0), time.perf_counter()
     while True:
         for worker in workers:
             worker.check()
-        count = sum(worker.events() for worker in workers)
+        found = [worker.progress() for worker in workers]
         now_s = time.perf_counter()
-        if count > seen:
-            looks.append(Look(now_s, count, sum(worker.cpu_s() for worker in workers), broker.cpu_s()))
-            seen, moved_at_s = count, now_s
-        if seen >= expected:
-            return looks[:-1]
-        if now_s - moved_at_s > STALL_S:
-            raise RunFailed(f"stands at {seen} of {expected}: {workers[0].last_words()}")
+        events, batches = sum(one.events for one in found), sum(one.batches for one in found)
+        if (events, batches) != before and events:
+            looks.append(Look(now_s, events, sum(worker.cpu_s() for worker in workers), broker.cpu_s()))
+            before, moved_at_s = (events, batches), now_s
+        elif events >= expected and not any(one.waiting for one in found) and now_s - moved_at_s > QUIET_S:
+            return looks
+        if now_s - moved_at_s > (STALL_S if looks else READY_S):
+            raise RunFailed(f"stands at {events} of {expected}: {workers[0].last_words()}")
         time.sleep(POLL_S)
 
 
@@ -131,7 +135,7 @@ def between(name: str, looks: Sequence[Look], notes: str = "", *, after: int = 0
     """Return the run between the first look that had seen `after` records and the last one. Raises RunFailed."""
     some = [look for look in looks if look.events >= after]
     if len(some) < 2:
-        raise RunFailed(f"{name} was done within {2 * POLL_S:.0f} s, too soon to be timed: give more --events")
+        raise RunFailed(f"{name} was done at once, too soon to be timed: give more --events")
     first, last = some[0], some[-1]
     return Run(
         name,

@@ -24,14 +24,8 @@ if TYPE_CHECKING:
 
     from tests.bench.brokers import Broker
 
-SETTLED = 0.15
-"""Part of the events that is not timed at the beginning."""
-
-PATIENCE_MS = 1_800_000
-"""Session and stall time-outs: the workers are stopped while events are loaded, and none must be taken for dead."""
-
-ENDING = 0.85
-"""Part of the events at which timing ends: towards the end one worker may have nothing left to do."""
+SETTLED = 0.25
+"""Part of the events that is not timed at the beginning, while the group may still be sharing partitions out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,29 +58,20 @@ def measure(broker: Broker, events: int, scratch: Path, console: Console, partit
 
 def _measure(count: int, broker: Broker, events: int, scratch: Path, console: Console, partitions: int) -> Several:
     growth = Growth(max(1_000, events // 10), events)
-    variables = traffic.environment(
-        broker.bootstrap, partitions, session_timeout_ms=PATIENCE_MS, stuck_after_ms=PATIENCE_MS
-    )
+    variables = traffic.environment(broker.bootstrap, partitions)
     traffic.create(variables)
     console.print(f"  {count} worker{'s' if count > 1 else ''}: {growth.total:,} events ...")
+    growth_traffic.load(growth, variables, console)
     with ExitStack() as stack:
-        workers = []
-        for number in range(count):
-            worker = stack.enter_context(BenchWorker(variables, scratch / f"several-{count}-{number}.log"))
-            worker.wait_until_ready()
-            workers.append(worker)
-        for worker in workers:  # the first has had its partitions taken from it
-            worker.wait_until_ready()
-        with ExitStack() as stopped:
-            for worker in workers:
-                stopped.enter_context(worker.paused())
-            growth_traffic.load(growth, variables, console)
+        workers = [
+            stack.enter_context(BenchWorker(variables, scratch / f"several-{count}-{number}.log"))
+            for number in range(count)
+        ]
         looks = runs.watch(workers, growth.total, broker)
-        if count > 1 and min(worker.events() for worker in workers) < growth.total / (4 * count):
+        if count > 1 and min(worker.progress().events for worker in workers) < growth.total / (4 * count):
             raise RunFailed("one of the workers had next to nothing to do: the group did not share the partitions out")
     traffic.delete(variables)
-    timed = [look for look in looks if look.events <= ENDING * growth.total]
-    return Several(count, runs.between(f"{count} workers", timed, after=int(SETTLED * growth.total)))
+    return Several(count, runs.between(f"{count} workers", looks, after=int(SETTLED * growth.total)))
 
 
 def rows(several: Sequence[Several]) -> list[dict[str, Any]]:

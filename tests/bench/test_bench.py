@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.bench import report, runs
+from tests.bench import paper, report, runs
 from tests.bench.attacked import NAME, purchases
 from tests.bench.contestants import BARE_JOB, BYTEWAX, OURS
 from tests.bench.growth_traffic import HOT, Growth
@@ -119,3 +119,25 @@ def test_what_peers_bring_is_locked_by_hash_and_names_no_address() -> None:
         text = lock.read_text(encoding="utf-8")
         assert "://" not in text
         assert text.count("==") <= text.count("--hash=sha256:")
+
+
+def test_blocks_come_one_for_an_event_where_batches_are_small_and_one_for_many_where_they_are_large() -> None:
+    assert paper.blocks_an_event(256, 1) == pytest.approx(1.0)
+    assert paper.blocks_an_event(4, 8_000) == pytest.approx(4 / 8_000)
+
+
+@settings(deadline=None)
+@given(st.floats(1, 20), st.floats(0, 50))
+def test_the_model_finds_the_costs_that_made_its_measurements(event_us: float, block_us: float) -> None:
+    true = paper.Costs(event_us, block_us)
+    seen = [paper.Seen(p, n, true.of_event(p, n)) for p, n in ((4, 4_000.0), (64, 2_000.0), (256, 500.0))]
+    found = paper.fitted(seen)
+    assert found.event_us == pytest.approx(event_us, abs=1e-6)
+    assert found.block_us == pytest.approx(block_us, abs=1e-6)
+    assert all(row["measured_us"] == row["model_us"] for row in paper.checked(seen))
+
+
+def test_where_blocks_cost_nothing_workers_add_up_and_else_they_do_less() -> None:
+    free, dear = paper.Costs(5.0, 0.0), paper.Costs(5.0, 20.0)
+    assert paper.rate_of(16, free, 1.0)[0] == pytest.approx(16 * paper.rate_of(1, free, 1.0)[0])
+    assert paper.rate_of(16, dear, 1.0)[0] < 16 * paper.rate_of(1, dear, 1.0)[0]

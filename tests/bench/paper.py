@@ -1,0 +1,110 @@
+"""Many workers on paper: what 16 or 64 of them would do, from what one was seen to need, checked against what two do.
+
+What grows with the number of partitions is the number of blocks: a batch of n records goes to P partitions of the
+actions in B = P (1 - (1 - 1/P)^n) of them on average. So an event costs a + b B/n, where a and b come from the runs
+with the fewest and the most partitions; those between say whether that is true. A worker of many does as much less
+than one alone as an event costs it more. Partitions are 16 a worker, batches what arrives at one within the fetch wait.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PARTITIONS_A_WORKER = 16
+INPUT_TOPICS = 3
+FETCH_WAIT_S = 0.2
+"""The worker's default: what arrives at a partition within it becomes a batch."""
+
+BATCH_MAX = 8_192
+"""The worker's default bound of a batch, in records."""
+
+FIXED_POINT_ROUNDS = 50
+"""Rate and batch depend on each other; this many rounds are far more than they need to agree."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What an event cost a worker (us of its processors) with so many partitions and so many records a batch."""
+
+    partitions: int
+    records_a_batch: float
+    cpu_us: float
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """Of an event: `event_us` in any case, `block_us` for each block that its batch makes."""
+
+    event_us: float
+    block_us: float
+
+    def of_event(self, partitions: int, records: float) -> float:
+        """Return what an event costs in batches of so many records, us."""
+        return self.event_us + self.block_us * blocks_an_event(partitions, records)
+
+
+def blocks_an_event(partitions: int, records: float) -> float:
+    """Return how many blocks are made for an event, when a batch of so many records is spread over partitions."""
+    untouched: float = (1.0 - 1.0 / partitions) ** records
+    return partitions * (1.0 - untouched) / records
+
+
+def fitted(seen: Sequence[Seen]) -> Costs:
+    """Return the costs by the first and the last of these; none for a block where more of them made nothing dearer."""
+    few, many = seen[0], seen[-1]
+    fewer, more = (blocks_an_event(one.partitions, one.records_a_batch) for one in (few, many))
+    block_us = max(0.0, (many.cpu_us - few.cpu_us) / (more - fewer)) if more > fewer else 0.0
+    return Costs(few.cpu_us - block_us * fewer, block_us)
+
+
+def rate_of(workers: int, costs: Costs, processors_a_worker: float) -> tuple[float, float]:
+    """Return events/s of so many workers, each with so many processors busy, and the records a batch then has."""
+    partitions = PARTITIONS_A_WORKER * workers
+    records = float(BATCH_MAX)
+    rate = 0.0
+    for _ in range(FIXED_POINT_ROUNDS):
+        rate = workers * processors_a_worker * 1e6 / costs.of_event(partitions, records)
+        arrived = max(1.0, rate * FETCH_WAIT_S / (INPUT_TOPICS * partitions))
+        records = min(BATCH_MAX, (records + arrived) / 2)
+    return rate, records
+
+
+def rows(
+    seen: Sequence[Seen], processors_a_worker: float, broker_us: float, counts: Sequence[int] = (1, 2, 16, 64)
+) -> list[dict[str, Any]]:
+    """Return what so many workers would do, each on processors of its own, and what the brokers would need."""
+    costs = fitted(seen)
+    found = []
+    for workers in counts:
+        rate, records = rate_of(workers, costs, processors_a_worker)
+        partitions = PARTITIONS_A_WORKER * workers
+        found.append(
+            {
+                "workers": workers,
+                "partitions": partitions,
+                "events_per_s": round(rate, -3),
+                "records_a_batch": round(records),
+                "blocks_an_event": round(blocks_an_event(partitions, records), 3),
+                "cpu_us_an_event": round(costs.of_event(partitions, records), 2),
+                "broker_processors": round(rate * broker_us / 1e6, 1),
+            }
+        )
+    return found
+
+
+def checked(seen: Sequence[Seen]) -> list[dict[str, Any]]:
+    """Return what was measured beside what the model says, for the runs that it was not made from too."""
+    costs = fitted(seen)
+    return [
+        {
+            "partitions": one.partitions,
+            "records_a_batch": round(one.records_a_batch),
+            "measured_us": round(one.cpu_us, 2),
+            "model_us": round(costs.of_event(one.partitions, one.records_a_batch), 2),
+        }
+        for one in seen
+    ]
