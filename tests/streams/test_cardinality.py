@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from schemas.columns import Topic
 from streams.agents import ActorsAgent, Completion, SubjectsAgent
+from streams.alignment import Together
 from streams.commits import Ledger, Partition
 from streams.fetched import FetchedBatch
 from streams.lifecycle import Lifecycle
@@ -96,7 +97,8 @@ def test_ever_new_accounts_notes_and_queries_make_no_new_series() -> None:
         counts = []
         for round_ in range(3):
             for topic in TOPICS:
-                await actors.process(batch(topic, list(strangers(topic, round_ * EACH)), round_ * EACH))
+                fetched = batch(topic, list(strangers(topic, round_ * EACH)), round_ * EACH)
+                await actors.process(Together([fetched]))
             blocks, sink.blocks = sink.blocks, []
             await subjects.process(batch(SETTINGS.topic_actions, blocks, round_ * 100))
             vitals.look()
