@@ -164,7 +164,11 @@ class Bench:
         """Checkpoint and restore a million rows."""
         from tests.bench import checkpoints
 
-        checkpoints.run(self.broker.bootstrap)
+        measured = checkpoints.run(self.broker.bootstrap)
+        rows = checkpoints.rows(measured)
+        report.print_rows("checkpoints of one stage through the broker", rows, self.out)
+        self.figures["checkpoints"] = rows
+        self.asked += checkpoints.asked(measured)
 
     def _try(self, name: str, what: Callable[[], None]) -> None:
         try:
