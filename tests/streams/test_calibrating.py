@@ -10,7 +10,7 @@ from detectors.calibration import Thresholds, read_thresholds
 from detectors.settings import DetectorSettings
 from detectors.subjects import SPECS
 from schemas.flags import Kind
-from streams.calibrating import FACTOR_LEAST, calibrated
+from streams.calibrating import FACTOR_LEAST, MORE, calibrated
 from streams.cli import main
 from streams.comparison import compare
 from streams.errors import RecordedTrafficError
@@ -80,7 +80,7 @@ def test_clean_traffic_keeps_what_bought_surges_look_like_and_asks_for_no_more_t
     for kind, numbers in after.kinds.items():
         assert numbers.bought == before.kinds[kind].bought
         assert numbers.score == before.kinds[kind].score
-        assert numbers.factor[0] == FACTOR_LEAST
+        assert numbers.factor[0] == FACTOR_LEAST + MORE.get(kind, 0.0)
 
 
 def test_what_cannot_be_learned_from_is_refused_in_one_line(
