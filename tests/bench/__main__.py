@@ -46,7 +46,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--growth", action="store_true", help="growth in full: up to ten million accounts and keywords")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="what to measure (default all)")
     parser.add_argument("--only", nargs="+", metavar="WORD", help="contestants with one of these words in their names")
-    parser.add_argument("--events", type=int, help="events to load (default 2,000,000; quick 500,000)")
+    parser.add_argument("--events", type=int, help="events to load (default 2,000,000; quick 600,000)")
     parser.add_argument("--repeats", type=int, help="how often each contestant runs (default 3; quick 1)")
     parser.add_argument("--seconds", type=float, help="length of a latency run (default 60; quick 25)")
     parser.add_argument("--rate", type=float, help="events/s taken for full load, where throughput is not measured")
@@ -54,7 +54,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="seed of the traffic (default 1)")
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
     options = parser.parse_args(arguments)
-    options.events = options.events or (500_000 if options.quick else 2_000_000)
+    options.events = options.events or (600_000 if options.quick else 2_000_000)
     options.repeats = options.repeats or (1 if options.quick else 3)
     options.seconds = options.seconds or (25.0 if options.quick else 60.0)
     return options

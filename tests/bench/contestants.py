@@ -100,6 +100,8 @@ def _others(
         if not wanted(name):
             continue
         peer = module.partition("_")[0]
+        if not environment.installed(peer):
+            console.print(f"  installing {name} into the cache, once (it may take minutes) ...")
         try:
             python = environment.python_of(peer)
         except NotInstalled as error:

@@ -45,7 +45,7 @@ class Grown:
     run: runs.Run
     bytes_resident: int
     tracked: dict[str, int]
-    records_a_batch: float
+    blocks_an_event: float
 
     @property
     def cpu_us(self) -> float:
@@ -55,7 +55,7 @@ class Grown:
 
 def accounts_cases(full: bool) -> list[Case]:  # noqa: FBT001 - the command's own switch
     """Return runs that differ in the number of accounts alone."""
-    sizes, events = ((10_000, 1_000_000, 10_000_000), 2_000_000) if full else ((10_000, 100_000, 400_000), 200_000)
+    sizes, events = ((10_000, 1_000_000, 10_000_000), 2_000_000) if full else ((10_000, 1_000_000), 400_000)
     return [
         Case(
             f"{size:,} accounts",
@@ -68,7 +68,7 @@ def accounts_cases(full: bool) -> list[Case]:  # noqa: FBT001 - the command's ow
 
 def other_cases(full: bool) -> list[Case]:  # noqa: FBT001 - the command's own switch
     """Return runs that differ from one another in something else."""
-    base = Growth(*((200_000, 2_000_000) if full else (20_000, 200_000)))
+    base = Growth(*((200_000, 2_000_000) if full else (20_000, 300_000)))
     keywords, bound = (10_000_000, 250_000) if full else (200_000, 10_000)
     return [
         *(
@@ -98,16 +98,16 @@ def _measure(case: Case, broker: Broker, log: Path, console: Console) -> Grown:
     growth_traffic.load(growth, variables, console)
     with BenchWorker(variables, log) as worker:
         looks = runs.watch([worker], growth.total, broker)
-        resident, tracked, batches = worker.resident_bytes(), worker.tracked(), worker.input_batches()
+        resident, tracked, blocks = worker.resident_bytes(), worker.tracked(), worker.blocks()
     traffic.delete(variables)
     after = growth.accounts + int(SETTLED * (growth.total - growth.accounts))
-    return Grown(case, runs.between(case.name, looks, after=after), resident, tracked, growth.total / max(1, batches))
+    return Grown(case, runs.between(case.name, looks, after=after), resident, tracked, blocks / growth.total)
 
 
 def seen(grown: Sequence[Grown]) -> list[paper.Seen]:
     """Return what the model of many workers is made from: runs that differ in the number of partitions alone."""
     return [
-        paper.Seen(one.case.partitions, one.records_a_batch, one.cpu_us)
+        paper.Seen(one.case.partitions, one.blocks_an_event, one.cpu_us)
         for one in grown
         if one.case.name == partitions_name(one.case.partitions)
     ]

@@ -1,8 +1,8 @@
 """Many workers on paper: what 16 or 64 of them would do, from what one was seen to need, checked against what two do.
 
 What grows with the number of partitions is the number of blocks: a batch of n records goes to P partitions of the
-actions in B = P (1 - (1 - 1/P)^n) of them on average. So an event costs a + b B/n, where a and b come from the runs
-with the fewest and the most partitions; those between say whether that is true. A worker of many does as much less
+actions in B = P (1 - (1 - 1/P)^n) of them on average. An event costs a + b for each block that it makes, where a and b
+come from the runs with the fewest and the most partitions; those between say whether that is true. A worker of many does as much less
 than one alone as an event costs it more. Partitions are 16 a worker, batches what arrives at one within the fetch wait.
 """
 
@@ -28,10 +28,10 @@ FIXED_POINT_ROUNDS = 50
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What an event cost a worker (us of its processors) with so many partitions and so many records a batch."""
+    """What an event cost a worker (us of its processors) with so many partitions, which made so many blocks of it."""
 
     partitions: int
-    records_a_batch: float
+    blocks_an_event: float
     cpu_us: float
 
 
@@ -42,9 +42,9 @@ class Costs:
     event_us: float
     block_us: float
 
-    def of_event(self, partitions: int, records: float) -> float:
-        """Return what an event costs in batches of so many records, us."""
-        return self.event_us + self.block_us * blocks_an_event(partitions, records)
+    def of_event(self, blocks: float) -> float:
+        """Return what an event costs that makes so many blocks, us."""
+        return self.event_us + self.block_us * blocks
 
 
 def blocks_an_event(partitions: int, records: float) -> float:
@@ -56,7 +56,7 @@ def blocks_an_event(partitions: int, records: float) -> float:
 def fitted(seen: Sequence[Seen]) -> Costs:
     """Return the costs by the first and the last of these; none for a block where more of them made nothing dearer."""
     few, many = seen[0], seen[-1]
-    fewer, more = (blocks_an_event(one.partitions, one.records_a_batch) for one in (few, many))
+    fewer, more = few.blocks_an_event, many.blocks_an_event
     block_us = max(0.0, (many.cpu_us - few.cpu_us) / (more - fewer)) if more > fewer else 0.0
     return Costs(few.cpu_us - block_us * fewer, block_us)
 
@@ -67,7 +67,7 @@ def rate_of(workers: int, costs: Costs, processors_a_worker: float) -> tuple[flo
     records = float(BATCH_MAX)
     rate = 0.0
     for _ in range(FIXED_POINT_ROUNDS):
-        rate = workers * processors_a_worker * 1e6 / costs.of_event(partitions, records)
+        rate = workers * processors_a_worker * 1e6 / costs.of_event(blocks_an_event(partitions, records))
         arrived = max(1.0, rate * FETCH_WAIT_S / (INPUT_TOPICS * partitions))
         records = min(BATCH_MAX, (records + arrived) / 2)
     return rate, records
@@ -82,14 +82,15 @@ def rows(
     for workers in counts:
         rate, records = rate_of(workers, costs, processors_a_worker)
         partitions = PARTITIONS_A_WORKER * workers
+        blocks = blocks_an_event(partitions, records)
         found.append(
             {
                 "workers": workers,
                 "partitions": partitions,
                 "events_per_s": round(rate, -3),
                 "records_a_batch": round(records),
-                "blocks_an_event": round(blocks_an_event(partitions, records), 3),
-                "cpu_us_an_event": round(costs.of_event(partitions, records), 2),
+                "blocks_an_event": round(blocks, 3),
+                "cpu_us_an_event": round(costs.of_event(blocks), 2),
                 "broker_processors": round(rate * broker_us / 1e6, 1),
             }
         )
@@ -102,9 +103,9 @@ def checked(seen: Sequence[Seen]) -> list[dict[str, Any]]:
     return [
         {
             "partitions": one.partitions,
-            "records_a_batch": round(one.records_a_batch),
+            "blocks_an_event": round(one.blocks_an_event, 4),
             "measured_us": round(one.cpu_us, 2),
-            "model_us": round(costs.of_event(one.partitions, one.records_a_batch), 2),
+            "model_us": round(costs.of_event(one.blocks_an_event), 2),
         }
         for one in seen
     ]

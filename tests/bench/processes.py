@@ -129,9 +129,9 @@ class BenchWorker:
         waiting = total("boostwatch_consumer_lag_records") + total("boostwatch_in_flight_batches")
         return Progress(total("boostwatch_events_total"), total("boostwatch_batch_seconds_count"), waiting)
 
-    def input_batches(self) -> int:
-        """Return how many batches of the input topics were worked on."""
-        return int(self.metrics().get("boostwatch_batch_seconds_count", {}).get("actors", 0))
+    def blocks(self) -> int:
+        """Return how many blocks of actions it has sent."""
+        return int(sum(self.metrics().get("boostwatch_blocks_total", {}).values()))
 
     def tracked(self) -> dict[str, int]:
         """Return the rows held, by what they are about."""

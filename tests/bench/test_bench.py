@@ -130,7 +130,7 @@ def test_blocks_come_one_for_an_event_where_batches_are_small_and_one_for_many_w
 @given(st.floats(1, 20), st.floats(0, 50))
 def test_the_model_finds_the_costs_that_made_its_measurements(event_us: float, block_us: float) -> None:
     true = paper.Costs(event_us, block_us)
-    seen = [paper.Seen(p, n, true.of_event(p, n)) for p, n in ((4, 4_000.0), (64, 2_000.0), (256, 500.0))]
+    seen = [paper.Seen(p, blocks, true.of_event(blocks)) for p, blocks in ((4, 0.001), (64, 0.03), (256, 0.5))]
     found = paper.fitted(seen)
     assert found.event_us == pytest.approx(event_us, abs=1e-6)
     assert found.block_us == pytest.approx(block_us, abs=1e-6)

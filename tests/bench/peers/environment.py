@@ -26,15 +26,24 @@ class NotInstalled(RuntimeError):  # noqa: N818 - as streams.errors names them
 
 def python_of(peer: str) -> str:
     """Return the interpreter of a peer's environment, made on first use. Raises NotInstalled."""
-    lock = REQUIREMENTS / f"{peer}.lock"
-    version = hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()[:12]
-    place = cache_root() / "bench-peers" / f"{peer}-{version}"
+    lock, place = _lock_and_place(peer)
     place.parent.mkdir(parents=True, exist_ok=True)
     with place.with_suffix(".lock").open("w") as mine:
         fcntl.flock(mine, fcntl.LOCK_EX)
-        if not (place / "installed").exists():
+        if not installed(peer):
             _install(lock, place)
     return str(place / "bin" / "python")
+
+
+def installed(peer: str) -> bool:
+    """Say whether a peer's environment is there and complete."""
+    return (_lock_and_place(peer)[1] / "installed").exists()
+
+
+def _lock_and_place(peer: str) -> tuple[Path, Path]:
+    lock = REQUIREMENTS / f"{peer}.lock"
+    version = hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()[:12]
+    return lock, cache_root() / "bench-peers" / f"{peer}-{version}"
 
 
 def _install(lock: Path, place: Path) -> None:
