@@ -1,9 +1,10 @@
 """Many workers on paper: what 16 or 64 of them would do, from what one was seen to need, checked against what two do.
 
 What grows with the number of partitions is the number of blocks: a batch of n records goes to P partitions of the
-actions in B = P (1 - (1 - 1/P)^n) of them on average. An event costs a + b for each block that it makes, where a and b
-come from the runs with the fewest and the most partitions; those between say whether that is true. A worker of many does as much less
-than one alone as an event costs it more. Partitions are 16 a worker, batches what arrives at one within the fetch wait.
+actions in B = P (1 - (1 - 1/P)^n) of them on average. An event costs a, and b for each block that it makes, where a
+and b come from the runs with the fewest and the most partitions; those between say whether that is true. A worker of
+many does as much less than one alone as an event costs it more. Partitions are 16 a worker, batches what arrives at
+one within the fetch wait.
 """
 
 from __future__ import annotations

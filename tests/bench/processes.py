@@ -131,7 +131,7 @@ class BenchWorker:
 
     def blocks(self) -> int:
         """Return how many blocks of actions it has sent."""
-        return int(sum(self.metrics().get("boostwatch_blocks_total", {}).values()))
+        return int(sum(self.metrics().get("boostwatch_action_blocks_total", {}).values()))
 
     def tracked(self) -> dict[str, int]:
         """Return the rows held, by what they are about."""
