@@ -1,10 +1,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from streams import rhythm_models
 from streams.cli import parser
 from streams.models import CALIBRATED_ON, EVENTS, TRAINING, steps
 from streams.simulator.habits import TRAINING_FAMILIES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pytest
 
 
 def test_every_step_is_a_command_that_there_is(tmp_path: Path) -> None:
@@ -24,3 +31,25 @@ def test_traffic_that_is_there_is_not_simulated_again(tmp_path: Path) -> None:
 
 def test_families_that_are_held_out_are_learned_from_by_nobody() -> None:
     assert {family for family, _ in TRAINING} <= set(TRAINING_FAMILIES)
+    assert {family for family, _ in rhythm_models.LEARNED_FROM} <= set(TRAINING_FAMILIES)
+    assert not set(rhythm_models.LEARNED_FROM) & set(rhythm_models.REPORTED_ON)
+
+
+def test_rhythms_are_learned_from_more_programs_than_other_recordings_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Sequence[str]] = []
+
+    def hear(arguments: Sequence[str]) -> int:
+        told.append(arguments)
+        return 0
+
+    monkeypatch.setattr(rhythm_models, "LEARNED_FROM", (("metro", 1),))
+    monkeypatch.setattr(rhythm_models, "REPORTED_ON", (("quiet", 2),))
+    monkeypatch.setattr("streams.rhythm_training.main", hear)
+    assert rhythm_models.make(tmp_path, tmp_path, events=20_000) == 0
+    (learned, _, reported, _, out) = told[0]
+    assert out == str(tmp_path / "rhythm.json")
+    programs = [b"automation" in line for line in (Path(learned) / "attacks.jsonl").read_bytes().splitlines()]
+    assert sum(programs) > 0.9 * rhythm_models.PROGRAMS
+    assert Path(reported, "attacks.jsonl").exists()
