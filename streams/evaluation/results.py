@@ -49,7 +49,11 @@ class AttackResult(Struct, frozen=True, kw_only=True):
 
 
 class FalseFlag(Struct, frozen=True, kw_only=True):
-    """An episode that was flagged and is about no attack; `family` where it wronged a benign episode."""
+    """An episode that was flagged and is about no attack; `family` where it wronged a benign episode.
+
+    `by_bought` says that at least half of the accounts that it names took part in some attack: what they do besides
+    their orders is nobody's purchase, so it counts as false all the same.
+    """
 
     directory: str
     kind: Kind
@@ -58,6 +62,7 @@ class FalseFlag(Struct, frozen=True, kw_only=True):
     score: float
     reasons: list[str]
     family: str | None = None
+    by_bought: bool = False
 
 
 class BenignResult(Struct, frozen=True):

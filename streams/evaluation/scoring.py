@@ -36,6 +36,7 @@ def score(
     family = {hit.first.flag_id: quiet.family for quiet, hits in result.benign for hit in hits}
     wrong = {hit.first.flag_id: hit for _, hits in result.benign for hit in hits}
     wrong |= {episode.first.flag_id: episode for episode in result.others}
+    bought = {actor for attack in attacks for actor in attack.actors}
     labels = {attack.attack_id: attack.label for attack in attacks}
     return Evaluated(
         name=name,
@@ -62,7 +63,7 @@ def score(
             BenignResult(directory, quiet.benign_id, quiet.family, sorted({hit.first.kind for hit in hits}))
             for quiet, hits in result.benign
         ],
-        false_flags=[_false(directory, episode, family.get(key)) for key, episode in sorted(wrong.items())],
+        false_flags=[_false(directory, episode, family.get(key), bought) for key, episode in sorted(wrong.items())],
         right=dict(Counter(episode.first.kind for episode in result.right)),
     ), result
 
@@ -122,8 +123,9 @@ def merged(checks: Sequence[Consistency]) -> Consistency:
     )
 
 
-def _false(directory: str, episode: Episode, family: str | None) -> FalseFlag:
+def _false(directory: str, episode: Episode, family: str | None, bought: set[str]) -> FalseFlag:
     flag = episode.first
+    named = flag.evidence.sample_actors
     return FalseFlag(
         directory=directory,
         kind=flag.kind,
@@ -132,6 +134,7 @@ def _false(directory: str, episode: Episode, family: str | None) -> FalseFlag:
         score=flag.score,
         reasons=flag.evidence.reasons,
         family=family,
+        by_bought=bool(named) and 2 * sum(actor in bought for actor in named) >= len(named),
     )
 
 

@@ -50,15 +50,16 @@ class Row(Struct, frozen=True, kw_only=True):
 class KindRow(Struct, frozen=True, kw_only=True):
     """One kind: what its flags were worth.
 
-    `projected` holds, by base rate, the precision where that share of account-days is bought; `projected_surges`
-    the same of surges, by the benign episodes that were flagged. Both take the upper 95 % limit of the false rate,
-    since none in a small recording proves little.
+    `wrong_by_bought` are those of the wrong ones that name bought accounts. `projected` holds, by base rate, the
+    precision where that share of account-days is bought; `projected_surges` the same of surges, by the benign episodes
+    that were flagged. Both take the upper 95 % limit of the false rate, since none in a small recording proves little.
     """
 
     kind: Kind
     attacks: int
     right: int
     wrong: int
+    wrong_by_bought: int
     precision: float | None
     low: float
     high: float
@@ -125,8 +126,10 @@ def by_size(attacks: Sequence[AttackResult]) -> list[Row]:
 def by_kind(evaluated: Evaluated, evaluation: Evaluation) -> list[KindRow]:
     """Return a row for each kind that was bought or flagged."""
     wrong: defaultdict[Kind, int] = defaultdict(int)
+    by_bought: defaultdict[Kind, int] = defaultdict(int)
     for flag in evaluated.false_flags:
         wrong[flag.kind] += 1
+        by_bought[flag.kind] += flag.by_bought
     bought: defaultdict[Kind, list[AttackResult]] = defaultdict(list)
     for attack in evaluated.attacks:
         bought[attack.kind].append(attack)
@@ -145,6 +148,7 @@ def by_kind(evaluated: Evaluated, evaluation: Evaluation) -> list[KindRow]:
                 attacks=len(bought[kind]),
                 right=right,
                 wrong=false,
+                wrong_by_bought=by_bought[kind],
                 precision=right / (right + false) if right + false else None,
                 low=low,
                 high=high,

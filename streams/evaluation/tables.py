@@ -32,7 +32,8 @@ FALSE_SHOWN_MAX = 12
 
 DEFINITION = (
     "Account-days: distinct accounts that acted at least once, times the days from the first to the last event. "
-    "A false flag is a flagged episode about no attack. 'Precision at' a base rate is projected from the recall and "
+    "A false flag is a flagged episode about no attack; 'by bought' are those of them that name accounts of attacks. "
+    "'Precision at' a base rate is projected from the recall and "
     "the upper 95% limit of the false flags: for bought account-days among all, and for bought surges among surges."
 )
 CAUTION = "Figures of simulated traffic say how methods compare, not what they would reach on real traffic."
@@ -130,12 +131,12 @@ def _kinds(rows: Sequence[KindRow]) -> Table:
     rates = [f"{rate:.2%}" for rate in BASE_RATES]
     table = _table(
         "\nflags by kind",
-        "kind", "right", "wrong", "precision", "95%", "false per M account-days", "at most",
+        "kind", "right", "wrong", "by bought", "precision", "95%", "false per M account-days", "at most",
         *(f"precision at {rate}" for rate in rates), *(f"surges {rate}" for rate in rates),
     )  # fmt: skip
     for row in rows:
         table.add_row(
-            row.kind.value, f"{row.right:,}", f"{row.wrong:,}", share_text(row.precision),
+            row.kind.value, f"{row.right:,}", f"{row.wrong:,}", f"{row.wrong_by_bought:,}", share_text(row.precision),
             interval_text(row.low, row.high),
             rate_text(row.per_million_account_days), rate_text(row.per_million_upper),
             *(share_text(row.projected[rate]) for rate in rates),
@@ -182,7 +183,7 @@ def _print_false(console: Console, ours: Evaluated) -> None:
         return
     console.print("\nfalse flags, the most certain first", style="bold")
     for flag in sorted(ours.false_flags, key=lambda flag: -flag.score)[:FALSE_SHOWN_MAX]:
-        on = flag.family or "nobody's episode"
+        on = (flag.family or "nobody's episode") + (", by bought accounts" if flag.by_bought else "")
         reason = printable(flag.reasons[0]) if flag.reasons else ""
         console.print(
             f"  {flag.kind.value:16} {printable(flag.subject)}, {on}, score {flag.score:.3f}: {reason}", markup=False

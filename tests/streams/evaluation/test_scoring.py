@@ -79,6 +79,16 @@ def test_false_flags_are_counted_by_account_days_and_by_family() -> None:
     assert sorted(str(flag.family) for flag in evaluation.ours.false_flags) == ["None", "viral"]
 
 
+def test_a_false_flag_that_names_bought_accounts_is_false_and_told_apart() -> None:
+    wrong = flag(subject="u6")
+    bought = purchase(0, actors=tuple(wrong.evidence.sample_actors))
+    evaluation = evaluated([wrong, flag(subject="u7")], [bought], [])
+    assert [one.by_bought for one in evaluation.ours.false_flags] == [True, True]
+    assert [one.by_bought for one in evaluated([wrong], [purchase(0)], []).ours.false_flags] == [False]
+    row = by_kind(evaluation.ours, evaluation)[0]
+    assert (row.wrong, row.wrong_by_bought) == (2, 2)
+
+
 def test_precision_is_projected_from_the_upper_limit_of_false_flags() -> None:
     evaluation = evaluated([flag()], [purchase(0)], [])
     row = by_kind(evaluation.ours, evaluation)[0]
