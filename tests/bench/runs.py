@@ -89,8 +89,11 @@ def peer(
         raise RunFailed(f"{name} ended with {done.returncode} and no figures: {done.stderr[-800:]}")
     figures = json.loads(lines[-1])
     taken_s = broker.cpu_s() - began_cpu_s
+    if not figures["timed"]:
+        raise RunFailed(f"{name} took everything at once, too soon to be timed: give more --events")
+    timed = figures["timed"] / figures["events"]
     return Run(
-        name, figures["events"], figures["seconds"], figures["cpu_seconds"], taken_s, notes,
+        name, figures["timed"], figures["seconds"], figures["cpu_seconds"], taken_s * timed, notes,
         wrong=due.differs(figures) if due is not None else "",
     )  # fmt: skip
 

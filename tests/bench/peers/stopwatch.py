@@ -14,13 +14,17 @@ class Stopwatch:
 
     def __init__(self, expected: int) -> None:
         self.expected = expected
-        self.seen = 0
+        self.seen = self._skipped = 0
         self._started_s = self._started_cpu_s = 0.0
         self._ended_s = self._ended_cpu_s = 0.0
 
-    def start(self) -> None:
-        """Start once; later calls change nothing, so an agent can call it at every event."""
+    def start(self, skipped: int = 0) -> None:
+        """Start once; later calls change nothing, so an agent can call it at every event.
+
+        `skipped` events are through already, and are not among those that are timed.
+        """
         if not self._started_s:
+            self._skipped = skipped
             self._started_s = time.perf_counter()
             self._started_cpu_s = _cpu_s()
 
@@ -38,6 +42,7 @@ class Stopwatch:
         """Print what was measured, and what the job found, where there was one."""
         figures = {
             "events": self.seen,
+            "timed": self.seen - self._skipped,
             "seconds": self._ended_s - self._started_s,
             "cpu_seconds": self._ended_cpu_s - self._started_cpu_s,
             "closed": closed,
