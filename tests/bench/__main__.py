@@ -173,9 +173,9 @@ class Bench:
     def _try(self, name: str, what: Callable[[], None]) -> None:
         try:
             what()
-        except RunFailed as error:
+        except Exception as error:  # noqa: BLE001 - what was measured before must not be lost with it
             self.failed.append(name)
-            self.progress.print(f"[red]{name} failed:[/red] {error}")
+            self.progress.print(f"[red]{name} failed:[/red] {error!r}", soft_wrap=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
