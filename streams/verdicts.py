@@ -94,6 +94,7 @@ class VerdictReader:
         self._partitions_of = partitions_of
         self._mine = mine
         self._answered_for: dict[TopicPartition, int] = {}  # of my partitions, the first offset not answered for
+        self._ends: dict[TopicPartition, int] = {}  # what was there at the start, and again after going back
 
     async def for_ever(self) -> None:
         """Read until cancelled, through every absence of Kafka."""
@@ -125,13 +126,14 @@ class VerdictReader:
             partitions = [TopicPartition(self._topic, number) for number in range(count)]
             consumer.assign(partitions)
             await consumer.seek_to_beginning(*partitions)
-            ends = await consumer.end_offsets(partitions)
+            self._verdicts.caught_up = False
+            self._ends = dict(await consumer.end_offsets(partitions))
             self._answered_for.clear()
             while True:
                 await self._take_over(consumer, partitions)
                 await self._take(consumer, await consumer.getmany(timeout_ms=POLL_MS))
                 if not self._verdicts.caught_up:
-                    reached = [await consumer.position(tp) >= ends[tp] for tp in partitions]
+                    reached = [await consumer.position(tp) >= self._ends[tp] for tp in partitions]
                     self._verdicts.caught_up = all(reached)
         finally:
             await consumer.stop()
@@ -142,10 +144,14 @@ class VerdictReader:
             if not self._mine(tp.partition):
                 self._answered_for.pop(tp, None)
             elif tp not in self._answered_for:
-                committed = await consumer.committed(tp)
-                self._answered_for[tp] = committed or 0
-                if await consumer.position(tp) > (committed or 0):
-                    await consumer.seek_to_beginning(tp)
+                committed = await consumer.committed(tp) or 0
+                self._answered_for[tp] = committed
+                position = await consumer.position(tp)
+                if position > committed:
+                    # Read again, so an older verdict may for a moment stand where a newer one did.
+                    self._verdicts.caught_up = False
+                    self._ends[tp] = max(self._ends[tp], position)
+                    consumer.seek(tp, committed)
 
     async def _take(self, consumer: Any, found: Mapping[TopicPartition, Sequence[Any]]) -> None:
         for tp, records in found.items():

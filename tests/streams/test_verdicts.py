@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from aiokafka import TopicPartition
 
 from detectors.answers import Answered
 from schemas.flags import Flag, Kind
@@ -15,7 +16,8 @@ from streams.answering import Answering
 from streams.errors import ProduceFailed
 from streams.lifecycle import Lifecycle
 from streams.metrics import Metrics
-from streams.verdicts import Verdicts
+from streams.verdict_command import encoded
+from streams.verdicts import VerdictReader, Verdicts
 from tests.streams.flags import flag
 
 CONFIRMED, DISMISSED = Judgement.CONFIRMED, Judgement.DISMISSED
@@ -30,6 +32,84 @@ def test_the_newest_verdict_on_a_flag_counts_and_the_oldest_make_way() -> None:
     verdicts.take("e", CONFIRMED)
     assert verdicts.on("abcde") == [("b", DISMISSED), ("d", CONFIRMED), ("e", CONFIRMED)]
     assert len(verdicts) == 3
+
+
+class Log:
+    """A consumer's face over one partition of verdicts, and the dead letters' over a list."""
+
+    def __init__(self, *values: bytes) -> None:
+        self.records = [
+            SimpleNamespace(
+                topic="verdicts", partition=0, offset=at, value=value, key=b"k", headers=(), timestamp=1_764_000_000_000
+            )
+            for at, value in enumerate(values)
+        ]
+        self.at, self.commits, self.letters = 0, dict[Any, int](), list[Any]()
+
+    async def committed(self, tp: Any) -> int | None:
+        return self.commits.get(tp)
+
+    async def position(self, _: Any) -> int:
+        return self.at
+
+    def seek(self, _: Any, offset: int) -> None:
+        self.at = offset
+
+    async def commit(self, offsets: dict[Any, int]) -> None:
+        self.commits.update(offsets)
+
+    async def write(self, letters: list[Any], _: int) -> None:
+        self.letters += letters
+
+    def read(self) -> list[Any]:
+        found, self.at = self.records[self.at :], len(self.records)
+        return found
+
+
+def test_garbage_is_refused_once_by_whoever_answers_for_it_also_where_that_is_another_later() -> None:
+    flag_id = flag().flag_id
+    good = encoded(flag_id, "dismissed", by="kim", note=None, ts=1)
+    log, tp, mine = Log(b"{", good, b"[]"), TopicPartition("verdicts", 0), {0: False}
+
+    async def nothing(_: str) -> int:
+        return 1
+
+    async def run() -> None:
+        verdicts, metrics = Verdicts(), Metrics([])
+        reader = VerdictReader(
+            "verdicts",
+            "g",
+            cast("Any", None),
+            verdicts,
+            cast("Any", log),
+            metrics,
+            Lifecycle(),
+            nothing,
+            mine.__getitem__,
+        )  # fmt: skip
+        reader._ends[tp] = 3
+
+        async def turn() -> None:
+            await reader._take_over(log, [tp])
+            if found := log.read():
+                await reader._take(log, {tp: found})
+
+        await turn()
+        assert (log.letters, log.commits) == ([], {})
+        assert verdicts.on([flag_id]) == [(flag_id, DISMISSED)]
+        mine[0] = verdicts.caught_up = True
+        await turn()
+        assert not verdicts.caught_up
+        assert [letter.value for letter in log.letters] == [b"{", b"[]"]
+        assert log.commits == {tp: 3}
+        mine[0] = False
+        await turn()
+        mine[0] = True
+        await turn()
+        assert len(log.letters) == 2
+        assert metrics.verdict_records.labels("accepted")._value.get() == 1
+
+    asyncio.run(asyncio.wait_for(run(), LIMIT_S))
 
 
 class OneFlag:
