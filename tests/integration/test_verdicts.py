@@ -52,6 +52,20 @@ def answers(flags: list[Flag], judgement: str) -> Iterator[tuple[bytes, bytes]]:
         yield flag_id.encode(), verdict(flag_id, judgement, by="kim", note=None, ts=now_ms())
 
 
+def wait_until_saved(worker: WorkerProcess) -> None:
+    """Wait until no more checkpoint comes, of those that are due twice a second where something has changed."""
+    seen, since = -1.0, time.monotonic()
+
+    def at_rest() -> bool:
+        nonlocal seen, since
+        count = sum(worker.metrics()["boostwatch_checkpoint_seconds_count"].values())
+        if count != seen:
+            seen, since = count, time.monotonic()
+        return time.monotonic() - since > 4
+
+    worker.wait_for(at_rest, "rest")
+
+
 def test_dismissed_flags_are_retracted_once_also_by_a_worker_that_was_killed(
     kafka: str, kafka_topics: MakeTopics, tmp_path: Path
 ) -> None:
@@ -60,6 +74,7 @@ def test_dismissed_flags_are_retracted_once_also_by_a_worker_that_was_killed(
         worker.wait_until_ready()
         send(kafka, names.likes, encoded(events))
         worker.wait_until_idle()
+        wait_until_saved(worker)
         flags = published(kafka, names)
         assert {flag.kind.value for flag in flags} == {"automation", "like_boost"}
         confirmed = [flag for flag in flags if flag.kind.value == "automation"]
@@ -72,7 +87,7 @@ def test_dismissed_flags_are_retracted_once_also_by_a_worker_that_was_killed(
             lambda: sum(worker.metrics()["boostwatch_verdict_records_total"].values()) == 5, "all of the topic"
         )
         worker.wait_for(lambda: len(published(kafka, names)) == len(flags) + 2, "two retractions")
-        time.sleep(1)  # checkpoints are due twice a second
+        wait_until_saved(worker)
         assert all(flag.subject.id not in worker.log for flag in flags)
         assert all(f'"flag_id": "{flag.flag_id}"' in worker.log for flag in flags)
         worker.kill()
