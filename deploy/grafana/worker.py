@@ -38,6 +38,15 @@ WORKER = (
         ((f"boostwatch_in_flight_batches{ME}", "batches"), (f"boostwatch_in_flight_bytes{ME} / 1048576", "MiB")),
         "Fetched and not done.",
     ),
+    Panel(
+        "Waiting for other topics",
+        "short",
+        (
+            (f"boostwatch_aligning_records{ME}", "records"),
+            (f"increase(boostwatch_alignment_given_up_total{ME}[1h])", "given up in an hour"),
+        ),
+        "Fetched, and ahead of the other topics of their partition.",
+    ),
     one(
         "CPU",
         "percentunit",
