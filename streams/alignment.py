@@ -40,11 +40,14 @@ _BEFORE_ALL, _AFTER_ALL = -(1 << 62), 1 << 62
 
 
 class Reached(NamedTuple):
-    """How far a partition is read: the next offset, the log's end and when that was heard (ms), None where not yet."""
+    """How far a partition is read: the next offset, the log's end, and when that was heard by a monotonic clock, ms.
+
+    None where it was not yet.
+    """
 
     position: int | None
     highwater: int | None
-    polled_ms: int | None
+    heard_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +182,7 @@ class Aligner:
 
     def look(self, reached: Mapping[Partition, Reached]) -> None:
         """Take note of how far every assigned partition is read, everything of that having been added."""
-        newest_ms = max((one.polled_ms or 0 for one in reached.values()), default=0)
+        newest_ms = max((one.heard_ms or 0 for one in reached.values()), default=0)
         self._attended_s += min(max(0, newest_ms - self._newest_ms) / 1000, LOOK_S_MAX)
         self._newest_ms = newest_ms
         for source, one in reached.items():
@@ -190,7 +193,7 @@ class Aligner:
                 one.position is not None
                 and one.highwater is not None
                 and one.position >= one.highwater
-                and (one.polled_ms or 0) >= newest_ms - self._fresh_ms
+                and (one.heard_ms or 0) >= newest_ms - self._fresh_ms
             )
         for line in self._lines.values():
             self._miss(line)

@@ -46,6 +46,8 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     reached: Mapping[Partition, Reached] = MappingProxyType({})
     """How far every assigned partition is taken, as of the end of the last poll. Put in place whole, for any thread."""
 
+    _heard: Mapping[Partition, tuple[int | None, int | None]] = MappingProxyType({})
+
     def _create_consumer(self, loop: asyncio.AbstractEventLoop) -> AIOKafkaConsumer:  # noqa: ARG002
         options = self.consumer.options
         keep_fetched_bytes()
@@ -196,9 +198,17 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         return {source: (one.position, one.highwater) for source, one in self._reached().items()}
 
     def _reached(self) -> dict[Partition, Reached]:
-        return {
-            Partition(tp.topic, tp.partition): Reached(
-                state.position if state.has_valid_position else None, state.highwater, state.timestamp
-            )
-            for tp, state in self._states().items()
-        }
+        """Return how far every assigned partition is taken. When news came is told by the clock that never jumps."""
+        now_ms = time.monotonic_ns() // 1_000_000
+        before, self._heard = self._heard, {}
+        reached = {}
+        for tp, state in self._states().items():
+            source = Partition(tp.topic, tp.partition)
+            # aiokafka notes the time on the wall at every answer.
+            noted, heard_ms = before.get(source, (None, None))
+            if state.timestamp != noted:
+                heard_ms = now_ms
+            self._heard[source] = state.timestamp, heard_ms
+            position = state.position if state.has_valid_position else None
+            reached[source] = Reached(position, state.highwater, heard_ms)
+        return reached

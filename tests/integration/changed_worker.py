@@ -5,6 +5,7 @@
 `sticky`: with it, that stage comes back from the subject "stuck" after minutes only.
 `forgetful`: few event ids are remembered.
 `impatient`: Kafka is waited for some seconds only.
+`jumping`: the clock on the wall goes forward and back by an hour, every two seconds.
 Settings come from BOOSTWATCH_* as always.
 """
 
@@ -135,6 +136,9 @@ def main(arguments: list[str]) -> int:
         )
     if "forgetful" in arguments:
         vars(actors)["SeenIds"] = partial(SeenIds, entries_max=1_000)
+    if "jumping" in arguments:
+        real, steady = time.time, time.monotonic
+        vars(time)["time"] = lambda: real() + 3_600.0 * (int(steady() / 2.0) % 3 - 1)
     if "counting" in arguments:
         patched["build_subject_stage"] = lambda _: CountingSubjects()
     settings = Settings.load()

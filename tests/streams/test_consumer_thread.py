@@ -7,6 +7,8 @@ import time
 from types import SimpleNamespace
 from typing import Any, cast
 
+from streams.alignment import Reached
+from streams.commits import Partition
 from streams.consumer_thread import BatchConsumerThread
 
 
@@ -43,3 +45,24 @@ def test_nothing_is_taken_once_flow_has_stopped() -> None:
 
     assert asyncio.run(play()) == {}
     assert taken == ["look"]
+
+
+def test_when_news_came_is_told_by_a_clock_that_never_jumps() -> None:
+    wall = {"timestamp": 7_200_000}
+    thread: Any = SimpleNamespace(_heard={})
+    thread._states = lambda: {
+        Partition("likes", 0): SimpleNamespace(position=3, has_valid_position=True, highwater=5, **wall)
+    }
+
+    def look() -> Reached:
+        (one,) = BatchConsumerThread._reached(thread).values()
+        return one
+
+    first = look()
+    assert look() == first
+    wall["timestamp"] = 3_600_000
+    time.sleep(0.002)
+    later = look()
+    assert later.heard_ms is not None
+    assert first.heard_ms is not None
+    assert 0 < later.heard_ms - first.heard_ms < 60_000
