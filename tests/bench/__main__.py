@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from deploy.kafka.errors import LocalKafkaError
-from tests.bench import brokers, contestants, growth, latency, paper, report, several, traffic
+from tests.bench import brokers, checkpoint_share, contestants, growth, latency, paper, report, several, traffic
 from tests.bench.processes import RunFailed
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ class Bench:
             self.figures |= parts
 
     def checkpoints(self) -> None:
-        """Checkpoint and restore a million rows."""
+        """Checkpoint and restore a million rows, and let a worker run with checkpoints and without."""
         from tests.bench import checkpoints
 
         measured = checkpoints.run(self.broker.bootstrap)
@@ -169,6 +169,10 @@ class Bench:
         report.print_rows("checkpoints of one stage through the broker", rows, self.out)
         self.figures["checkpoints"] = rows
         self.asked += checkpoints.asked(measured)
+        shared = checkpoint_share.measure(self.broker, self.options.events, self.scratch, self.progress)
+        report.print_rows("what checkpoints cost of throughput", checkpoint_share.rows(shared), self.out)
+        self.figures["checkpoint_share"] = checkpoint_share.rows(shared)
+        self.asked += checkpoint_share.asked(shared)
 
     def _try(self, name: str, what: Callable[[], None]) -> None:
         try:
