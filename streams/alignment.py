@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from streams.commits import Partition, Ticket
     from streams.fetched import FetchedBatch
 
-SKEW_MS = 60_000
-"""How far one number's records may be ahead of another's: half of the allowed lateness, as in recorded traffic."""
+SKEW_MS = 5_000
+"""How far one number's records may be ahead of another's: accounts that act together do so within minutes, and who of
+them comes first must not be told by their partitions. Shorter would make small batches of a slow backlog."""
 
 MISSED_S = 10.0
 """A partition that brings nothing for so long, while others are fetched, is waited for no more until it does."""
@@ -218,7 +219,8 @@ class Aligner:
         while more:
             more = False
             low_ms = min(line.bound[0] for line in self._lines.values())
-            cap = (min(low_ms, _AFTER_ALL - SKEW_MS) + SKEW_MS, _AFTER_ALL)
+            firsts = (int(line.held[0].merge_ms[0]) for line in self._lines.values() if line.held and len(line.held[0]))
+            cap = (min(low_ms, _AFTER_ALL - SKEW_MS, *firsts) + SKEW_MS, _AFTER_ALL)
             for lines in self._by_number():
                 if not any(line.held for line in lines):
                     continue

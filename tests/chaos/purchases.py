@@ -23,7 +23,7 @@ TICK_MS, TICKS_BEFORE = 2_000, 38
 MEMBERS = 4
 """Of a group: no fewer are one, so it is founded by all of them whichever of their meetings comes first."""
 
-MEET_MS, MEETINGS_BEFORE, GROUP_MS, GROUP_MS_MIN = 65_000, 4, 240_000, 420_000
+MEET_MS, MEETINGS_BEFORE, GROUP_MS, GROUP_MS_MIN = 90_000, 4, 240_000, 600_000
 """Between two meetings of a group (closer ones count as one), how many come before it is under fire, after how long the
 next group begins, and how long it must have: what is told last of a group must not hang on a meeting more or less."""
 
@@ -46,6 +46,11 @@ class Action(NamedTuple):
     topic: str
     key: bytes
     value: bytes
+
+
+BESIDE_MS = 8_000
+"""Between two members at one meeting: longer than the partitions of a backlog may be apart (`streams.alignment`), since
+only who comes third or later is said to have met the others."""
 
 
 def purchases(seed: int, live_from_ms: int, seconds: float) -> Iterator[Action]:
@@ -78,10 +83,10 @@ def _timer(name: str, begin_ms: int, end_ms: int) -> Iterator[Action]:
 def _group(rng: Random, name: str, begin_ms: int, until_ms: int) -> Iterator[Action]:
     """Yield accounts that like one note after another within seconds, each of another author, in changing order."""
     members = [f"member-{name}-{number}" for number in range(MEMBERS)]
-    for target, at_ms in enumerate(range(begin_ms, until_ms - 5_000, MEET_MS)):
+    for target, at_ms in enumerate(range(begin_ms, until_ms - MEMBERS * BESIDE_MS, MEET_MS)):
         rng.shuffle(members)
         for place, actor in enumerate(members):
-            ts_ms = at_ms + 1_000 * place
+            ts_ms = at_ms + BESIDE_MS * place
             event = {
                 "event_id": f"gr-{actor}-{target}", "ts": ts_ms, "actor_id": actor, "action": "like",
                 "note_id": f"met-{name}-{target}", "author_id": f"host-{name}-{target}", "surface": "feed",

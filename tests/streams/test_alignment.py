@@ -210,6 +210,19 @@ def test_one_number_is_not_read_far_ahead_of_another() -> None:
     assert [time for _, _, time in fetching.order(0)] == far
 
 
+def test_numbers_take_turns_of_no_more_than_that() -> None:
+    times = [1_000 * second for second in range(60)]
+    fetching = Fetching(three([], times, []) | three([], times, [], number=1), records_max=100)
+    for number in (0, 1):
+        fetching.fetch(Partition("likes", number), 60)
+    fetching.look()
+    reached = {0: 0, 1: 0}
+    for together in fetching.went:
+        reached[together.source.partition] = int(together.batches[0].timestamps[-1])
+        assert abs(reached[0] - reached[1]) <= SKEW_MS + 1_000
+    assert reached == {0: 59_000, 1: 59_000}
+
+
 def test_while_memory_is_short_only_what_may_be_waited_for_is_fetched() -> None:
     fetching = Fetching(three([1], [7, 8], [3]))
     fetching.fetch(LIKES, 1)
