@@ -23,6 +23,8 @@ from detectors.restraint import LEVEL, count_pair, is_watched, keep_pace, place_
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from detectors.restraint import Restraint
+
 PAIRS_MAX, ACTORS_MAX = 400_000, 1_000_000
 
 LINES_MAX, CELLS = 524_288, 3
@@ -117,13 +119,11 @@ def make_lines(lines: int = LINES_MAX) -> Arena:
     return table
 
 
-def tables_of(
-    pairs: Arena, actors: Arena, lines: Arena, restraint: NDArray[np.float64], owners: NDArray[np.uint8]
-) -> Tables:
+def tables_of(pairs: Arena, actors: Arena, lines: Arena, restraint: Restraint) -> Tables:
     """Return the arrays of the tables for the loop; ask again after room was made."""
     view = lines.view()
     words = view.rows.view(np.uint64).reshape(-1, WORDS)
-    return Tables(pairs.view(), actors.view(), words, view.dirty, restraint, owners)
+    return Tables(pairs.view(), actors.view(), words, view.dirty, restraint.state, restraint.owners)
 
 
 def make_actors(actors_max: int = ACTORS_MAX) -> Arena:

@@ -8,9 +8,8 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from detectors import restraint
 from detectors.answers import DISMISSED_MS, Answered, Answers, AnswersKept, Past, retraction
-from detectors.evidence import number
+from detectors.group_evidence import MEMBERS_MIN, score_of, write
 from detectors.groups import (
     ACTORS_MAX,
     HEARING,
@@ -27,11 +26,12 @@ from detectors.groups import (
     tables_of,
     take_meetings,
 )
-from detectors.kept_state import KeptState, Part, array_of, read_part, write_part
-from detectors.meetings import OTHERS, WITHIN_MS
+from detectors.kept_state import KeptState, Part, read_part, write_part
+from detectors.meetings import OTHERS
+from detectors.restraint import Restraint
 from detectors.settings import DAY_MS, HOUR_MS, MINUTE_MS
 from detectors.state import SnapshotMismatchError
-from schemas.flags import Detector, Evidence, Flag, Kind, Mode, Severity, Status, Subject, SubjectType, Window, flag_id
+from schemas.flags import Detector, Flag, Kind, Mode, Severity, Status, Subject, SubjectType, Window, flag_id
 from schemas.hashing import hash_id
 from schemas.verdicts import Judgement
 
@@ -41,9 +41,6 @@ if TYPE_CHECKING:
 VERSION: Final = "1"
 KEPT_VERSION: Final = 2
 NEVER_MS: Final = 2**62
-
-MEMBERS_MIN: Final = 4
-"""Accounts all linked to each other that make a group."""
 
 JOIN_LINKS: Final = 2
 """Links to members with which another account joins."""
@@ -74,13 +71,6 @@ class Group(msgspec.Struct):
     acts: int = 0
     told: int = 0
     flag: Flag | None = None
-
-
-class RestraintKept(msgspec.Struct):
-    """What is left out at this pace: the state as bytes, the counters of owners only where they count."""
-
-    state: bytes
-    owners: bytes
 
 
 class Kept(msgspec.Struct):
@@ -114,8 +104,7 @@ class GroupStage(KeptState):
     ) -> None:
         self._mode = mode
         self._pairs, self._actors, self._lines = make_pairs(pairs_max), make_actors(actors_max), make_lines(lines)
-        self._restraint = np.zeros(restraint.STATE, np.float64)
-        self._owners = np.zeros(restraint.OWNERS, np.uint8)
+        self._restraint = Restraint()
         self._links: dict[int, list[int]] = {}
         self._names: dict[int, str] = {}
         self._groups: dict[str, Group] = {}
@@ -128,7 +117,7 @@ class GroupStage(KeptState):
         self.crowded = 0
         super().__init__(
             {"pairs": self._pairs, "meeting": self._actors, "firsts": self._lines},
-            {"groups": Part(self._write, self._read), "restraint": Part(self._write_restraint, self._read_restraint)},
+            {"groups": Part(self._write, self._read), "restraint": self._restraint.part()},
         )
 
     def __len__(self) -> int:
@@ -152,7 +141,7 @@ class GroupStage(KeptState):
         flags: list[tuple[int, Flag]] = []
         at = 0
         while at < len(meetings):
-            tables = tables_of(self._pairs, self._actors, self._lines, self._restraint, self._owners)
+            tables = tables_of(self._pairs, self._actors, self._lines, self._restraint)
             at, why = take_meetings(tables, columns, at, self._due_ms, heard)
             for place in heard.again[: heard.many[0]].tolist():
                 self._take_name(int(meetings.actor[place]), meetings)
@@ -333,23 +322,7 @@ class GroupStage(KeptState):
         targets = [self._name(int(each, 16)) for each in often[:SAMPLE]]
         hours = max((group.last_ms - group.start_ms) / HOUR_MS, 1 / 12)
         links = sum(1 for each in group.members for one in self._links.get(each, ()) if self._of.get(one) is group) // 2
-        possible = len(members) * (len(members) - 1) // 2
-        evidence = Evidence(
-            observed=group.acts,
-            expected=0.0,
-            actors=len(members),
-            reasons=[
-                f"{len(members)} accounts met within {WITHIN_MS // MINUTE_MS} minutes again and again, for many owners",
-                f"{links} of their {possible} pairs met far more often than two accounts as busy do by chance",
-                f"{number(group.acts)} meetings on {number(max(len(group.targets), 1))} targets in {number(hours)} h",
-            ],
-            sample_actors=members[:SAMPLE],
-            members=members[:SAMPLE],
-            members_total=len(members),
-            targets=targets,
-            targets_total=len(group.targets),
-            numbers={"links": float(links), "linked_share": round(links / max(possible, 1), 3)},
-        )
+        evidence = write(members[:SAMPLE], len(members), targets, len(group.targets), group.acts, links, hours)
         flag = Flag(
             flag_id=flag_id(Kind.LOCKSTEP, group.id, group.start_ms),
             kind=Kind.LOCKSTEP,
@@ -358,7 +331,7 @@ class GroupStage(KeptState):
             subject=Subject(type=SubjectType.GROUP, id=group.id),
             window=Window(start=group.start_ms, end=max(group.last_ms, group.start_ms) + 1),
             detected_at=now_ms,
-            score=round(min(0.8 + 0.02 * (len(members) - MEMBERS_MIN), 1.0), 4),
+            score=score_of(len(members), (evidence.numbers or {})["linked_share"]),
             severity=Severity.HIGH if len(members) >= 20 else Severity.MEDIUM if len(members) >= 8 else Severity.LOW,
             evidence=evidence,
             detector=Detector(name=Kind.LOCKSTEP.value, version=VERSION, config=self._config),
@@ -372,18 +345,6 @@ class GroupStage(KeptState):
             self._answers.kept(), list(self._honest.items()), self._clock_ms,
         )  # fmt: skip
         return write_part(kept, KEPT_VERSION)
-
-    def _write_restraint(self) -> bytes:
-        owners = self._owners.tobytes() if self._owners.any() else b""
-        return write_part(RestraintKept(self._restraint.tobytes(), owners), KEPT_VERSION)
-
-    def _read_restraint(self, data: bytes) -> None:
-        kept = read_part(data, RestraintKept, KEPT_VERSION)
-        state = array_of(kept.state, np.float64, restraint.STATE)
-        if not np.isfinite(state).all() or not 0 <= state[restraint.LEVEL] <= restraint.LEVEL_MAX:
-            raise SnapshotMismatchError("what is left out at this pace was changed: start without it")
-        self._restraint[:] = state
-        self._owners[:] = array_of(kept.owners, np.uint8, restraint.OWNERS) if kept.owners else 0
 
     def _read(self, data: bytes) -> None:
         kept = read_part(data, Kept, KEPT_VERSION)

@@ -15,10 +15,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 
 from detectors.compiled import compiled, inlined
 from detectors.hash_index import mix
+from detectors.kept_state import Part, array_of, read_part, write_part
+from detectors.state import SnapshotMismatchError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,6 +53,38 @@ NOW, COUNTED, PACE, LEVEL, CAPPED, HALVED = 0, 1, 2, 3, 4, 5
 same in a usual epoch, the level, whether popular owners are left out, and when the counters were last halved (ms)."""
 
 STATE = 6
+KEPT_VERSION = 1
+
+
+class Kept(msgspec.Struct):
+    """What is kept: the state as bytes, the counters of owners only where any counts."""
+
+    state: bytes
+    owners: bytes
+
+
+class Restraint:
+    """What is left out at this pace: `state`, shape (STATE,), and the counters by owner, shape (OWNERS,)."""
+
+    def __init__(self) -> None:
+        self.state = np.zeros(STATE, np.float64)
+        self.owners = np.zeros(OWNERS, np.uint8)
+
+    def part(self) -> Part:
+        """Return how it is kept."""
+        return Part(self._write, self._read)
+
+    def _write(self) -> bytes:
+        owners = self.owners.tobytes() if self.owners.any() else b""
+        return write_part(Kept(self.state.tobytes(), owners), KEPT_VERSION)
+
+    def _read(self, data: bytes) -> None:
+        kept = read_part(data, Kept, KEPT_VERSION)
+        state = array_of(kept.state, np.float64, STATE)
+        if not np.isfinite(state).all() or not 0 <= state[LEVEL] <= LEVEL_MAX:
+            raise SnapshotMismatchError("what is left out at this pace was changed: start without it")
+        self.state[:] = state
+        self.owners[:] = array_of(kept.owners, np.uint8, OWNERS) if kept.owners else 0
 
 
 @compiled

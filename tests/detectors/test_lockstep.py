@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from detectors.actions import Actions
-from detectors.lockstep import MEMBERS_MIN, QUIET_MS, GroupStage
+from detectors.group_evidence import MEMBERS_MIN, score_of
+from detectors.lockstep import QUIET_MS, GroupStage
 from detectors.meetings import CROWD_MAX, OTHERS, MeetingStage
 from detectors.state import SnapshotMismatchError
 from schemas.columns import Verb
@@ -98,6 +99,13 @@ def test_a_group_that_acts_in_step_is_found_with_its_members_and_targets(partici
     assert found.evidence.members_total is not None
     assert found.evidence.members_total >= 10
     assert set(found.evidence.members) <= ids(range(100, 112))
+
+
+def test_a_group_of_which_few_pairs_are_linked_scores_below_one_that_is_all_in_step() -> None:
+    assert score_of(25, 0.28) < score_of(8, 1.0)
+    assert 0.0 < score_of(MEMBERS_MIN, 0.0) < score_of(MEMBERS_MIN, 1.0) < score_of(40, 1.0) == 1.0
+    opened, *_ = run(bustle(1) + gang(2))
+    assert opened.score == score_of(opened.evidence.actors, (opened.evidence.numbers or {})["linked_share"])
 
 
 def test_people_who_like_what_is_new_are_no_group() -> None:

@@ -64,12 +64,12 @@ def test_a_group_is_found_with_a_hundredth_of_the_memory_through_the_few_that_ar
     again = GroupStage(pairs_max=2_000, lines=256, actors_max=20_000)
     kept.restore(again)
     assert again.parts()["restraint"] == groups.parts()["restraint"]
-    assert groups._restraint[CAPPED] == 1.0
+    assert groups._restraint.state[CAPPED] == 1.0
     assert flags
 
 
 def test_a_state_that_no_pace_leads_to_is_refused() -> None:
     groups = GroupStage(lines=256)
-    groups._restraint[LEVEL] = 40.0
+    groups._restraint.state[LEVEL] = 40.0
     with pytest.raises(SnapshotMismatchError):
         GroupStage(lines=256).restore_part("restraint", groups.parts()["restraint"])
