@@ -169,7 +169,7 @@ def mark_events(
                 out.mark[place] = mark
                 out.traits[place] = traits
                 if len(out.features) > 0 and group < REMOVAL:
-                    out.features[place] = model[0]["raw"]
+                    _copy(model[0]["raw"], out.features[place])
             out.watermark[place] = watermark_after(greatest_ms[topic], times.lateness_ms)
             if said[SAID_ROW] >= 0 or said[CLOCK_MS] >= rhythms.due_ms[0]:
                 at[0], at[1] = turn, place + 1
@@ -211,6 +211,13 @@ def _note(seen: Seen, topic: int, slot: int, event: np.uint64, arrival: int) -> 
 
 
 @inlined
+def _copy(values: Any, out: NDArray[np.float32]) -> None:
+    """Copy an array into another one; an assignment would make a third between them."""
+    for place in range(len(values)):
+        out[place] = values[place]
+
+
+@inlined
 def _watch(
     rhythms: Rhythms,
     rhythm: int,
@@ -237,7 +244,8 @@ def _watch(
         return
     ratio = judge(rhythms.table, rhythm, rhythms.model)
     if len(habits) > 0:
-        habits[place] = rhythms.model[0]["habits"]
+        for bank in range(habits.shape[1]):
+            _copy(rhythms.model[0]["habits"][bank], habits[place, bank])
     if ratio >= 1.0 or kept["open"]:
         rhythms.said[SAID_ROW], rhythms.ratio[0] = rhythm, ratio
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from schemas.compiled import compiled, inlined
+from schemas.compiled import allocating, compiled, inlined
 
-__all__ = ["compiled", "inlined"]
+__all__ = ["allocating", "compiled", "inlined"]

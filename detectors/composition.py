@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from detectors.actions import Trait
-from detectors.compiled import compiled
+from detectors.compiled import allocating, compiled
 from detectors.subject_rows import BINS, BOUGHT, COMPONENTS, LEVELS, RECENT
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ def tempo_of(row: Any) -> int:
     return tempo
 
 
-@compiled
+@allocating
 def mix_factor(row: Any, rule: Any, pool: Any) -> float:
     """Return the Bayes factor, in nats, of the marks since the statistic rose (the last `RECENT` at the most)."""
     held = min(int(row["marks_held"]), int(row["run"]), RECENT)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from detectors.compiled import compiled, inlined
+from detectors.compiled import allocating, compiled, inlined
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -184,7 +184,7 @@ def fill_slots(view: View) -> bool:
     return True
 
 
-@compiled
+@allocating
 def find_all(view: View, keys: NDArray[np.uint64]) -> NDArray[np.int32]:
     """Return the row of each key, -1 where it has none, shape (n,)."""
     rows = np.empty(len(keys), np.int32)
@@ -207,7 +207,7 @@ def rows_for(view: View, keys: NDArray[np.uint64], start: int, rows: NDArray[np.
     return len(keys)
 
 
-@compiled
+@allocating
 def held_columns(view: View) -> tuple[NDArray[np.int32], NDArray[np.uint64], NDArray[np.int64]]:
     """Return the held rows' numbers, keys and touched times (ms), each of shape (held,), in one pass."""
     held = len(view.rows) - view.counters[FREE]

@@ -19,6 +19,10 @@ Function = TypeVar("Function", bound="Callable[..., Any]")
 def compiled(function: Function) -> Function:
     """Compile a loop over arrays with Numba: no Python objects, no interpreter lock, cached on disk.
 
+    It makes no arrays: those that it works on are the caller's, who keeps them, so none of them is counted. Counting
+    is an atomic addition for each array at each use, a third of what such a loop takes. One that needs an array of its
+    own is `allocating`, or is given one; Numba says "NRT required" where that was forgotten.
+
     `NUMBA_DISABLE_JIT=1` makes it the plain function again, and `.py_func` is the plain body of one
     compiled function. Division by zero follows NumPy (inf, nan), not Python.
 
@@ -26,22 +30,25 @@ def compiled(function: Function) -> Function:
     that it took in from another file does, and would then silently run the old one. So the version of a cached
     loop, which Numba compares before it reads anything else of the cache, covers those as well.
     """
-    return _compile(function, forceinline=False)
+    return _compile(function, forceinline=False, counted=False)
+
+
+def allocating(function: Function) -> Function:
+    """Compile as `compiled` does a function that makes arrays, or a set, a list or a copy of an array."""
+    return _compile(function, forceinline=False, counted=True)
 
 
 def inlined(function: Function) -> Function:
-    """Compile a part of a loop as `compiled` does, and put it into each caller.
-
-    A call that stays a call counts references for every array it passes on, some ten nanoseconds each.
-    """
-    return _compile(function, forceinline=True)
+    """Compile a part of a loop as `compiled` does, and put it into each caller."""
+    return _compile(function, forceinline=True, counted=False)
 
 
-def _compile(function: Function, *, forceinline: bool) -> Function:
-    kernel = numba.njit(cache=True, nogil=True, error_model="numpy", forceinline=forceinline)(function)
+def _compile(function: Function, *, forceinline: bool, counted: bool) -> Function:
+    # Said either way: what is not said is inherited from whoever calls it.
+    kernel = numba.njit(cache=True, nogil=True, error_model="numpy", forceinline=forceinline, _nrt=counted)(function)
     cache_file = _cache_file(kernel)
     if cache_file is not None:
-        own = (cache_file._source_stamp, _taken_in(function))  # noqa: SLF001 Numba has no public way
+        own = (cache_file._source_stamp, _taken_in(function), counted)  # noqa: SLF001 Numba has no public way
         cache_file._version = f"{numba.__version__}-{hash_id(repr(own)):016x}"  # noqa: SLF001
     return cast("Function", kernel)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from schemas.columns import ABSENT, ABSENT_MS, POSITION_MAX
-from schemas.compiled import compiled, inlined
+from schemas.compiled import allocating, inlined
 from schemas.events import (
     AHEAD_MS_MAX,
     BEHIND_MS_MAX,
@@ -280,7 +280,7 @@ def _hash_slots(
         lengths[named, at] = sizes[slot] if present & (1 << slot) else -1
 
 
-@compiled
+@allocating
 def scan(  # noqa: C901, PLR0912  # what declines a record stands in one place
     data: NDArray[np.uint8],
     begins: NDArray[np.int64],

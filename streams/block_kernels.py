@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from detectors.compiled import compiled, inlined
+from detectors.compiled import allocating, compiled, inlined
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -206,7 +206,7 @@ def read_columns(raw: NDArray[np.uint8], rows: int, keys: int, verb_max: int, ma
     for column in range(COLUMNS):
         base = _get(raw, column * ENTRY_BYTES, np.int64(8))
         width = np.int64(raw[column * ENTRY_BYTES + 8])
-        if width not in {0, 1, 2, 4, 8} or len(raw) - at < rows * width:
+        if width not in (0, 1, 2, 4, 8) or len(raw) - at < rows * width:
             return -1
         before = base
         for row in range(rows):
@@ -260,7 +260,7 @@ def row_of(keys: NDArray[np.uint64], index: Index, key: np.uint64) -> int:
     return int(index.slots[_seek(keys, index, key)])
 
 
-@compiled
+@allocating
 def rows_of(keys: NDArray[np.uint64], index: Index, wanted: NDArray[np.uint64]) -> NDArray[np.int32]:
     """Return the place of each wanted key, shape (k,), -1 where it is none of them."""
     rows = np.empty(len(wanted), np.int32)

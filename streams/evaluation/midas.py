@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from detectors.compiled import compiled
+from detectors.compiled import allocating, compiled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,7 +65,7 @@ def _score(
     return float(found)
 
 
-@compiled
+@allocating
 def midas_f(
     source: NDArray[np.uint64], destination: NDArray[np.uint64], tick: NDArray[np.int64], buckets: int, seed: int,
     threshold: float, decay: float,

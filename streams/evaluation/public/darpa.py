@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from detectors.compiled import compiled
+from detectors.compiled import allocating
 from streams.evaluation.measures import auc
 from streams.evaluation.midas import DECAY, THRESHOLD, midas_f
 from streams.evaluation.public.surges import surge_scores
@@ -122,7 +122,7 @@ def _timed(edges: Edges, run: Callable[[Edges], NDArray[np.float64]]) -> tuple[N
     return scores, len(edges) / max(time.perf_counter() - started, 1e-9)
 
 
-@compiled
+@allocating
 def _fields(text: NDArray[np.uint8], rows: int) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
     """Return a key for each of the four fields of each line, (n, 4), never 0, and where its last field begins, (n,).
 

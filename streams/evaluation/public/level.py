@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from detectors.compiled import compiled
+from detectors.compiled import allocating
 from detectors.gate import tail
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def level_scores(series: Series, level: Level | None = None) -> NDArray[np.float
     return np.asarray(_level(series.value, max(round(DAY_S / step_s(series)), 1), numbers))
 
 
-@compiled
+@allocating
 def _gate(value: NDArray[np.float64], keep: float, rows: int) -> NDArray[np.float64]:
     found = np.zeros(len(value))
     count, weight, excess, squares = 0.0, 0.0, 0.0, 0.0
@@ -89,7 +89,7 @@ def _gate(value: NDArray[np.float64], keep: float, rows: int) -> NDArray[np.floa
     return found
 
 
-@compiled
+@allocating
 def _level(value: NDArray[np.float64], day: int, numbers: NDArray[np.float64]) -> NDArray[np.float64]:
     half, short_half, clip, record_keep = numbers[0], numbers[1], numbers[2], numbers[3]
     weight = numbers[4:8]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from detectors.compiled import compiled
+from detectors.compiled import allocating
 from detectors.gate import tail
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ SLOTS = 1 << 19
 """Places of the table; two keys that fall on one are taken for one (a sketch of one row)."""
 
 
-@compiled
+@allocating
 def _surge(
     key: NDArray[np.uint64], tick: NDArray[np.int64], keep: float, slots: int, found: NDArray[np.float64]
 ) -> None:
