@@ -12,8 +12,10 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
+from detectors.crowd import SIGN_NAMES
 from detectors.mixes import Mix
 from detectors.subject_rows import BINS, BOUGHT, COMPONENTS, TEMPOS, TRAITS
+from detectors.trees import Forest
 from schemas.flags import Kind
 
 TIERS = 5
@@ -39,6 +41,7 @@ class KindThresholds(Struct, frozen=True):
         organic: what is organic, surges of every kind among it.
         traits: usual share of each trait, in the order of `Trait`.
         score: knots (strength, score) of a monotone map, strength rising.
+        crowd: trees that judge the crowd in place of the mix and company; `factor` is then asked of them.
 
     """
 
@@ -50,6 +53,7 @@ class KindThresholds(Struct, frozen=True):
     organic: Annotated[dict[str, Mix], Meta(min_length=1, max_length=COMPONENTS - BOUGHT)]
     traits: Annotated[tuple[Probability, ...], Meta(min_length=TRAITS, max_length=TRAITS)]
     score: Annotated[tuple[tuple[float, Probability], ...], Meta(min_length=2)]
+    crowd: Forest | None = None
 
     def __post_init__(self) -> None:
         """Check what types cannot say.
@@ -62,6 +66,8 @@ class KindThresholds(Struct, frozen=True):
             raise ValueError(f"reference is {self.reference}; its shares must be above 0 and sum to 1")
         if list(self.threshold) != sorted(self.threshold):
             raise ValueError(f"threshold is {self.threshold}; it must not fall with size")
+        if self.crowd is not None and self.crowd.signs != SIGN_NAMES:
+            raise ValueError("crowd asks for other signs than this program has; fit it anew")
         strengths = [knot[0] for knot in self.score]
         scores = [knot[1] for knot in self.score]
         if strengths != sorted(set(strengths)) or scores != sorted(scores):

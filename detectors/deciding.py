@@ -21,10 +21,12 @@ from detectors.composition import (
     suspicious_share,
     tagged,
 )
+from detectors.crowd import SIGNS, describe_crowd, remember_crowd
 from detectors.gate import GATE_SLOW, SETTLE_HOURS, gate, settle
 from detectors.sketches import SMALL_BITS, distinct, mark_seen, popcount, small_bit
 from detectors.subject_rows import CLICKS, HOURS, LEVELS, SEARCHES, SLOT_MS, SLOTS_HOUR
-from detectors.suspects import Suspects, observe
+from detectors.suspects import JUDGED, Suspects, observe
+from detectors.trees import walk_trees
 from detectors.windows import count, in_day, roll, start
 
 if TYPE_CHECKING:
@@ -52,6 +54,11 @@ READ_SEARCHES = 24.0
 
 CAP = 1.5
 """The statistic stops at this multiple of the threshold."""
+
+
+JUDGED_FIRST = 6
+"""Column of `Suspects.judged` from which the signs stand; before it lane, the subject's actions so far, event time
+in ms, actions in a day, and the two halves of the subject's hash."""
 
 
 class Action(NamedTuple):
@@ -160,6 +167,38 @@ def need_factor(row: Any, rule: Any, passed: int) -> float:
 
 
 @compiled
+def crowd_nats(row: Any, held: Any, rule: Any, pool: Any, need: float, signs: Any) -> float:
+    """Fill `signs` and return what the trees say of a suspect as it stands."""
+    greatest = max(row["stat"][0], row["stat"][1], row["stat"][2])
+    describe_crowd(row, held, rule, pool, greatest / threshold_of(row, rule), need, signs)
+    return walk_trees(rule, signs)
+
+
+@compiled
+def judge_crowd(suspects: Suspects, row: Any, rule: Any, pool: Any, passed: int, lane: int, ts: int) -> bool:
+    """Return whether the crowd on a suspect is a bought one, by the trees; note the signs where somebody learns.
+
+    It is looked at after every suspicious action at first and more seldom as they grow many.
+    """
+    held = suspects.places[int(row["suspect"])]
+    need = need_factor(row, rule, passed)
+    suspicious = int(held["suspicious"])
+    if need == 0.0 or suspicious < rule["actors_min"] or suspicious % (1 + suspicious // 24) != 0:
+        return False
+    signs = np.zeros(SIGNS, np.float64)
+    nats = crowd_nats(row, held, rule, pool, need, signs)
+    at = int(suspects.counters[JUDGED])
+    if at < len(suspects.judged):
+        noted = suspects.judged[at]
+        noted[0], noted[1], noted[2], noted[3] = lane, row["total"], ts, in_day(row)
+        noted[JUDGED_FIRST:] = signs
+        suspects.counters[JUDGED] = at + 1
+        # What the subject is called does not fit a float64: its halves do.
+        noted[4], noted[5] = held["subject"] >> np.uint64(32), held["subject"] & np.uint64(0xFFFFFFFF)
+    return bool(nats >= rule["factor"][tier_of(in_day(row))])
+
+
+@compiled
 def tips(row: Any, held: Any, rule: Any, pool: Any, passed: int, lane: int, ratio: float) -> bool:
     """Return whether an action whose statistic is `ratio` of the threshold opens an episode."""
     factor = need_factor(row, rule, passed)
@@ -241,6 +280,8 @@ def suspect(
     slot = action.ts // SLOT_MS
     suspicious = action.mark >= rule["suspicious"] * 16 and nats > 0.0
     code = NAMED if observe(held, action.actor, action.ts, action.traits, suspicious) else 0
+    if rule["trees"] > 0:
+        remember_crowd(held, action.ts, action.traits)
     ratio = greatest / threshold_of(row, rule)
     held["peak"] = max(float(held["peak"]), ratio)
     if not suspicious:
@@ -248,15 +289,17 @@ def suspect(
     if held["open"]:
         row["suspected"] |= hour_bit(slot)
         return code | (GREW if follow_up(held, suspects.limits, action.ts) else 0)
-    if ratio < rule["wave_factor"] or slot < row["cooldown"]:
+    if slot < row["cooldown"] or (ratio < rule["wave_factor"] and rule["trees"] == 0):
         return code
     passed = gate(row, rule, pool)
     if passed:
         row["gated"] |= hour_bit(slot)
+    if rule["trees"] > 0:
+        return code | (TIPPED if judge_crowd(suspects, row, rule, pool, passed, lane, action.ts) else 0)
     return code | (TIPPED if tips(row, held, rule, pool, passed, lane, ratio) else 0)
 
 
 @compiled
 def matters(row: Any, rule: Any, gated: int, greatest: float) -> bool:
     """Return whether an action needs more than its weight: nearly none does."""
-    return bool(gated != 0 or row["suspect"] >= 0 or greatest >= rule["warm"])
+    return bool(gated != 0 or row["suspect"] >= 0 or greatest >= rule["enter"])

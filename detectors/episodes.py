@@ -114,8 +114,10 @@ class EpisodeBook:
         self._cooldowns = {key: until for key, until in self._cooldowns.items() if until > clock_ms}
 
 
-def strength(spec: Spec, seen: Observation) -> float:
-    """Return what a score is the calibrated map of."""
+def strength(spec: Spec, learned: KindThresholds, seen: Observation) -> float:
+    """Return what a score is the calibrated map of: where trees judge the crowd, what they say."""
+    if learned.crowd is not None:
+        return max(seen.mix_nats, 0.0)
     return strength_of(spec, seen.ratio, min(seen.suspicious, seen.actors), seen.mix_nats)
 
 
@@ -143,7 +145,7 @@ def flag_of(
     if seen is None and last is None:
         raise ValueError(f"episode of {episode.subject_id!r} has no evidence and never had a flag")
     if seen is not None:
-        score, level, evidence = learned.score_of(strength(spec, seen)), severity(seen), write(spec, seen)
+        score, level, evidence = learned.score_of(strength(spec, learned, seen)), severity(seen), write(spec, seen)
         if last is not None:  # an episode never becomes less than it was: its actions stay done
             score = max(score, last.score)
             level = max(level, last.severity, key=list(Severity).index)

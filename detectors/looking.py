@@ -9,8 +9,10 @@ import numpy as np
 
 from detectors.company import company_factor, shared_actors
 from detectors.composition import SHARES, leading_level, mix_factor, suspicious_share
+from detectors.crowd import SIGNS
+from detectors.deciding import crowd_nats, need_factor
 from detectors.evidence import Observation
-from detectors.gate import WEEK_HOURS, hourly, measure
+from detectors.gate import WEEK_HOURS, gate, hourly, measure
 from detectors.models import features_of
 from detectors.sketches import BITMAP_BITS, distinct_registered, distinct_seen
 from detectors.subject_rows import CLICKS, LIKES, SLOT_MS, SLOTS_HOUR
@@ -70,6 +72,11 @@ def look(
     # Over less than a day the hour's factor holds, over more the cycle averages out.
     factor = float(pool["cycle"][(last_ms // HOUR_MS) % WEEK_HOURS]) if hours < 24 else 1.0
     observed = base + int(held["actions"])
+    if rule["trees"]:
+        need = float(need_factor(row, rule, int(gate(row, rule, pool)))) or 1.0
+        nats = float(crowd_nats(row, held, rule, pool, need, np.zeros(SIGNS, np.float64)))
+    else:
+        nats = float(mix_factor(row, rule, pool) + company_factor(row, held))
     return Observation(
         observed=observed,
         expected=float(hourly(row, rule, pool)) * factor * hours,
@@ -82,7 +89,7 @@ def look(
         usual_traits=pool["traits"].copy(),
         removed=int(held["removed"]),
         ratio=float(held["peak"]),
-        mix_nats=float(mix_factor(row, rule, pool) + company_factor(row, held)),
+        mix_nats=nats,
         bought_share=SHARES[int(leading_level(row))],
         sample=tuple(noted.actors),
         author_id=noted.owner if lane in {LIKES, CLICKS} else None,

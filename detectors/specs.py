@@ -9,6 +9,7 @@ import numpy as np
 
 from detectors.mixes import mix_tables
 from detectors.subject_rows import RULE
+from detectors.trees import fold
 
 if TYPE_CHECKING:
     from detectors.calibration import KindThresholds
@@ -95,7 +96,7 @@ class Spec:
     def rule(self, learned: KindThresholds) -> Any:
         """Return the record of `RULE` that the compiled loops decide by."""
         record = np.zeros((), RULE)
-        tables = mix_tables(learned.bought, learned.organic)
+        tables, forest = mix_tables(learned.bought, learned.organic), fold(learned.crowd)
         for name, value in (
             ("floors", self.floors),
             ("gate", self.gate_nats),
@@ -124,10 +125,18 @@ class Spec:
             ("curves", tables.curves),
             ("norms", tables.norms),
             ("tempo", tables.tempo),
+            ("enter", ENTER_NATS if forest.count else WARM_SHARE * min(learned.threshold)),
+            ("trees", forest.count),
+            ("asked", forest.asked),
+            ("limits", forest.limits),
+            ("answers", forest.answers),
         ):
             record[name] = value
         return record
 
+
+ENTER_NATS = 1.0
+"""From which on a row is a suspect where trees judge the crowd: they see more than the statistic does, and early."""
 
 WARM_SHARE = 0.3
 """Share of the lowest threshold from which on it is noted down who acts, and nothing is learned."""

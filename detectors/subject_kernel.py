@@ -95,7 +95,7 @@ def follow(state: State, lane: int, place: int, action: Action, gated: int, grea
             give_back(state.suspects, held)
             row["suspect"] = -1
     else:
-        if row["suspect"] < 0 and greatest >= rule["warm"] and enter(state, row, lane, place, action):
+        if row["suspect"] < 0 and greatest >= rule["enter"] and enter(state, row, lane, place, action):
             code |= NAMED
         if row["suspect"] >= 0:
             if lane != SEARCHES and action.mark >= rule["suspicious"] * 16 and nats > 0.0:

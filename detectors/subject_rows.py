@@ -54,6 +54,9 @@ TEMPOS: Final = 6
 TRAITS: Final = 10
 """Bits of `Trait`."""
 
+TREES: Final = 128
+"""Trees of a forest at the most, see `detectors.trees`."""
+
 NOT_SUSPECT: Final = -1
 """`suspect` of a row that has no place among the suspects."""
 
@@ -132,6 +135,11 @@ RULE = np.dtype(
         ("curves", np.float32, (COMPONENTS, BINS, RECENT + 1)),  # log likelihood of a count in a bin
         ("norms", np.float32, (COMPONENTS, RECENT + 1)),  # of the sum of the counts
         ("tempo", np.float32, (COMPONENTS, TEMPOS)),  # of how fast actions come
+        ("enter", np.float32),  # nats from which on a row is a suspect
+        ("trees", np.int32),  # how many judge the crowd, 0 where the mix and company do
+        ("asked", np.int16, (TREES, 7)),  # the sign that an inner node asks for
+        ("limits", np.float32, (TREES, 7)),
+        ("answers", np.float32, (TREES, 8)),  # nats of a leaf
     ],
     align=True,
 )
@@ -186,6 +194,10 @@ SUSPECT = np.dtype(
         ("peak", np.float32),  # greatest statistic over its threshold
         ("traits", np.uint32, TRAITS),  # among suspicious actions
         ("shared", np.uint64),  # bitmap of suspicious actors who were also on other suspects
+        ("crowd_s", np.uint32, RECENT),  # ring: when the last actions came, seconds
+        ("crowd_traits", np.uint16, RECENT),  # ring: the traits of their actors
+        ("crowd_at", np.uint8),
+        ("crowd_held", np.uint8),
         ("registers", np.uint8, 256),  # HyperLogLog of actors
         ("sample", np.uint64, 20),  # some of the suspicious actors
     ],

@@ -47,11 +47,14 @@ from detectors.subject_state import (
     read_clocks,
     suspects_part,
 )
+from detectors.suspects import JUDGED
 from detectors.tables import Tables, columns_of
 from schemas.hashing import hash_id
 from schemas.verdicts import Judgement
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from detectors.actions import Actions
     from detectors.calibration import Thresholds
     from detectors.settings import DetectorSettings
@@ -119,6 +122,16 @@ class SubjectStage(KeptState):
                 flags += self._hear(actions, at - 1)
         self._sources.speak(source, int(actions.watermark[-1]))
         return flags
+
+    def note_judged(self, most: int) -> None:
+        """From here on note down what is looked at of crowds, `most` times: for learning (`Suspects.judged`)."""
+        self._tables.note_judged(most)
+
+    @property
+    def judged(self) -> NDArray[np.float64]:
+        """Return what was noted down of crowds."""
+        suspects = self._tables.state.suspects
+        return suspects.judged[: int(suspects.counters[JUDGED])]
 
     def advance(self, source: str, watermark_ms: int, *, idle: bool = False) -> list[Flag]:
         """Note how far a quiet source has got, or that it is idle and holds nobody back. Return what that brings."""

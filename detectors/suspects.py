@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from detectors.hash_index import View
 
-FREE, HAND = 0, 1
-"""Places in `Suspects.counters`: free places on the stack, and where the next search begins."""
+FREE, HAND, JUDGED = 0, 1, 2
+"""Places in `Suspects.counters`: free places on the stack, where the next search begins, and rows of `judged`."""
 
 LOOKED_AT = 16
 """Places looked at to find one that makes way."""
@@ -37,8 +37,9 @@ class Suspects(NamedTuple):
 
     places: NDArray[Any]  # (places,) records of `SUSPECT`, key 0 where free
     free: NDArray[np.int32]  # a stack of free places
-    counters: NDArray[np.int64]  # (2,)
+    counters: NDArray[np.int64]  # (3,)
     limits: NDArray[np.int64]  # (3,) how long an episode is given when it is quiet
+    judged: NDArray[np.float64]  # (0, columns), or (n, columns) of what was judged, where somebody learns from it
 
 
 def make_suspects(places: int, quiet_ms: int, quiet_gaps: int, quiet_ms_max: int) -> Suspects:
@@ -46,8 +47,9 @@ def make_suspects(places: int, quiet_ms: int, quiet_gaps: int, quiet_ms_max: int
     return Suspects(
         np.zeros(places, SUSPECT),
         np.arange(places - 1, -1, -1, dtype=np.int32),
-        np.array([places, 0], np.int64),
+        np.array([places, 0, 0], np.int64),
         np.array([quiet_ms, quiet_gaps, quiet_ms_max], np.int64),
+        np.empty((0, 1)),
     )
 
 
@@ -86,6 +88,8 @@ def empty(pool: Suspects, place: int) -> None:
     held["gap_ms"] = 0.0
     held["peak"] = 0.0
     held["shared"] = 0
+    held["crowd_at"] = 0
+    held["crowd_held"] = 0
     held["traits"][:] = 0
     held["registers"][:] = 0
     held["sample"][:] = 0

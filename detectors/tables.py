@@ -8,6 +8,8 @@ import numpy as np
 
 from detectors.arena import Arena
 from detectors.company import COMPANY_FIELDS, COMPANY_ROWS, COMPANY_VERSION
+from detectors.crowd import SIGNS
+from detectors.deciding import JUDGED_FIRST
 from detectors.pools import make_pools
 from detectors.subject_kernel import OUT_SIZE, Columns, State
 from detectors.subject_rows import LANES, ROW_FIELDS, ROW_VERSION, RULE
@@ -43,6 +45,11 @@ class Tables:
             make_pools(specs, learned),
             np.zeros(OUT_SIZE, np.int64),
         )
+
+    def note_judged(self, most: int) -> None:
+        """Make room for so many looks at crowds, which are then noted down."""
+        suspects = self.state.suspects._replace(judged=np.zeros((most, JUDGED_FIRST + SIGNS)))
+        self.state = self.state._replace(suspects=suspects)
 
     def make_room(self, lane: int) -> int:
         """Make room for a row of a lane, or of `company` for LANES. Return how many others made way for it."""

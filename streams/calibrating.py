@@ -25,6 +25,7 @@ from detectors.subjects import SPECS
 from schemas.flags import Kind
 from schemas.hashing import hash_bytes
 from streams.comparison import Comparison, compare
+from streams.crowds import judge_crowds
 from streams.errors import RecordedTrafficError
 from streams.labelled import digest, read
 from streams.pipeline import shipped_marks, shipped_thresholds
@@ -99,6 +100,9 @@ def calibrated(parts: Sequence[Recorded], before: Thresholds, budget: float) -> 
     kinds = learn(parts) if known else before.kinds
     kinds, wrong = choose(parts, kinds, budget, fit_scores=known)
     days = sum(part.account_days for part in parts)
+    if known:
+        for kind, (numbers, left) in judge_crowds(parts, kinds, budget).items():
+            kinds[kind], wrong[kind] = numbers, left
     provenance = {
         "command": f"boostwatch calibrate --budget {budget:g}",
         "budget": f"{budget:g} false flags per million account-days and kind over {days:,.0f} account-days, "

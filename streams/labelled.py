@@ -12,7 +12,7 @@ import xxhash
 
 from detectors.actors import ActorStage
 from detectors.fitting import Labelled, Surge
-from detectors.settings import ActorSettings
+from detectors.settings import ActorSettings, DetectorSettings
 from detectors.subjects import SPECS, SubjectStage
 from schemas.flags import Kind
 from schemas.hashing import hash_id
@@ -23,13 +23,17 @@ from streams.recorded import STEMS, Recording
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from detectors.actions import Actions
     from detectors.calibration import Thresholds
     from detectors.marks import MarkModel
-    from detectors.settings import DetectorSettings
     from schemas.flags import Flag
 
 BATCH_EVENTS = 8_192
+JUDGED_MOST = 200_000
+"""Looks at crowds that are kept of one directory."""
+
 DAY_MS = 86_400_000
 
 _LANE = {spec.kind: spec.lane for spec in SPECS}
@@ -53,6 +57,14 @@ class Recorded:
     attacks: list[Attack]
     benign: list[Benign]
     account_days: float
+
+    def judged(self, thresholds: Thresholds) -> NDArray[np.float64]:
+        """Return what the subject stage looked at, rows of `Suspects.judged`, where nothing is ever flagged."""
+        stage = SubjectStage(DetectorSettings(), thresholds)
+        stage.note_judged(JUDGED_MOST)
+        for source, actions in self.batches:
+            stage.apply(actions, source)
+        return stage.judged
 
     def flags(self, settings: DetectorSettings, thresholds: Thresholds) -> list[Flag]:
         """Return the flags that the subject stage raises over it."""

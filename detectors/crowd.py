@@ -1,0 +1,126 @@
+"""The crowd on a suspect: what its last actions look like together, as the signs that the trees ask for.
+
+The marks say of each actor how odd it is; a crowd has more to it. Bought accounts are alike: hardly one among them is
+plainly a person. Those who spread the word are not: strangers, newcomers and regulars mixed. How fast they came, what
+stood out about them and whether they were on other suspects too goes in beside that.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from math import log
+from typing import Any, Final
+
+import numpy as np
+
+from detectors.company import company_factor
+from detectors.compiled import compiled
+from detectors.composition import leading_level, mix_factor
+from detectors.sketches import SMALL_BITS, distinct, popcount
+from detectors.subject_rows import RECENT, TRAITS
+
+MARK_LIMITS: Final = (-48, -16, 8, 24, 40, 56)
+"""Marks (sixteenths of a nat) at or above which shares are taken."""
+
+SHORT: Final = 16
+"""Actions in the shorter window; the longer one has `RECENT`."""
+
+MARKS, KINDS = len(MARK_LIMITS), TRAITS
+
+
+class Sign(IntEnum):
+    """The signs that are not shares; before them come the shares of marks and of traits, in both windows."""
+
+    RATIO = 0  # greatest statistic over its threshold
+    SMALL = 1  # statistic of the smallest share, nats
+    GREAT = 2  # of the greatest
+    LEADING = 3  # which share fits best
+    MIX = 4  # Bayes factor of the mix, nats
+    SHARED = 5  # suspicious actors who were on other suspects too
+    COMPANY = 6  # what that says, nats
+    PACE = 7  # usual log gap between actions, ms
+    SPAN_SHORT = 8  # log of the seconds over which the short window reaches
+    SPAN = 9
+    REMOVED = 10  # actions that suspicious actors took back lately
+    NEED = 11  # factor that the gate asks for: a drip is above 1
+
+
+SHARES = 2 * (MARKS + KINDS)
+SIGNS: Final = SHARES + len(Sign)
+
+SIGN_NAMES: Final[tuple[str, ...]] = (
+    *(f"marks_{limit}_{window}" for window in (SHORT, RECENT) for limit in MARK_LIMITS),
+    *(f"trait_{trait}_{window}" for window in (SHORT, RECENT) for trait in range(KINDS)),
+    *(sign.name.lower() for sign in Sign),
+)
+
+RISING: Final[tuple[int, ...]] = (
+    *(1 for _ in range(2 * MARKS)),
+    *(0 for _ in range(2 * KINDS)),
+    *(
+        1 if sign in {Sign.RATIO, Sign.SMALL, Sign.GREAT, Sign.MIX, Sign.SHARED, Sign.COMPANY, Sign.REMOVED} else 0
+        for sign in Sign
+    ),
+)
+"""Signs of which more may only speak for a bought crowd: the trees must not learn a simulator's opposite."""
+
+
+@compiled
+def remember_crowd(held: Any, ts: int, traits: int) -> None:
+    """Note when an action on a suspect came and what stood out about its actor."""
+    at = int(held["crowd_at"])
+    held["crowd_traits"][at] = traits
+    held["crowd_s"][at] = max(ts, 0) // 1000
+    held["crowd_at"] = (at + 1) % RECENT
+    held["crowd_held"] = min(int(held["crowd_held"]) + 1, RECENT)
+
+
+@compiled
+def describe_crowd(row: Any, held: Any, rule: Any, pool: Any, ratio: float, need: float, signs: Any) -> None:
+    """Fill `signs`, shape (SIGNS,), for a suspect as it stands."""
+    signs[:] = 0.0
+    for window in range(2):
+        last = SHORT if window == 0 else RECENT
+        _share_marks(row, last, signs[window * MARKS : (window + 1) * MARKS])
+        first = 2 * MARKS + window * KINDS
+        signs[SHARES + Sign.SPAN_SHORT + window] = _share_traits(held, last, signs[first : first + KINDS])
+    signs[SHARES + Sign.RATIO] = ratio
+    signs[SHARES + Sign.SMALL] = row["stat"][0]
+    signs[SHARES + Sign.GREAT] = row["stat"][len(row["stat"]) - 1]
+    signs[SHARES + Sign.LEADING] = leading_level(row)
+    signs[SHARES + Sign.MIX] = mix_factor(row, rule, pool)
+    shared = distinct(popcount(held["shared"] & row["seen_suspicious"]), SMALL_BITS)
+    signs[SHARES + Sign.SHARED] = min(shared, 400.0)
+    signs[SHARES + Sign.COMPANY] = company_factor(row, held)
+    signs[SHARES + Sign.PACE] = row["pace"]
+    signs[SHARES + Sign.REMOVED] = int(row["suspect_removals"][0]) + int(row["suspect_removals"][1])
+    signs[SHARES + Sign.NEED] = need
+
+
+@compiled
+def _share_marks(row: Any, last: int, shares: Any) -> None:
+    held = min(int(row["marks_held"]), last)
+    for back in range(1, held + 1):
+        mark = int(row["marks"][(int(row["marks_at"]) - back) % RECENT])
+        for limit in range(MARKS):
+            if mark >= MARK_LIMITS[limit]:
+                shares[limit] += 1.0 / held
+
+
+@compiled
+def _share_traits(held: Any, last: int, shares: Any) -> float:
+    """Fill the shares of the last actions that show each trait; return the log of the seconds they took."""
+    count = min(int(held["crowd_held"]), last)
+    if count == 0:
+        return 0.0
+    newest = int(held["crowd_s"][(int(held["crowd_at"]) - 1) % RECENT])
+    oldest = int(held["crowd_s"][(int(held["crowd_at"]) - count) % RECENT])
+    for back in range(1, count + 1):
+        traits = int(held["crowd_traits"][(int(held["crowd_at"]) - back) % RECENT])
+        for trait in range(KINDS):
+            if traits >> trait & 1:
+                shares[trait] += 1.0 / count
+    return log(max(newest - oldest, 0) + 1.0)
+
+
+assert np.array(RISING).shape == (SIGNS,) == (len(SIGN_NAMES),)  # noqa: S101 - each sign has its name

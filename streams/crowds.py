@@ -1,0 +1,70 @@
+"""The part of `boostwatch calibrate` that learns to judge crowds, for the kinds whose crowds are judged by trees."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import numpy as np
+
+from detectors.calibration import Thresholds
+from detectors.crowd import SIGN_NAMES, SIGNS
+from detectors.crowd_training import asked_of, cases_of, fit_crowds, judged_by_others
+from detectors.subjects import SPECS
+from detectors.trees import ANSWERS, QUESTIONS, Forest, Tree
+from schemas.flags import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from detectors.calibration import KindThresholds
+    from streams.labelled import Recorded
+
+JUDGED_KINDS: Final = (Kind.FOLLOWER_SPIKE, Kind.LIKE_BOOST)
+
+EPISODE_BUDGET: Final = 1 / 200
+"""Share of the benign episodes that may be flagged as one kind."""
+
+NEVER: Final = 1e6
+"""Nats that no crowd reaches."""
+
+CASES_LEAST: Final = 30
+"""Looks at bought crowds and at organic ones without which the mix and company go on judging."""
+
+MARGIN: Final = 0.2
+"""Nats asked for beyond the strongest false case that the budget leaves out: other traffic has stronger ones."""
+
+
+def judge_crowds(
+    parts: Sequence[Recorded], kinds: Mapping[Kind, KindThresholds], budget: float
+) -> dict[Kind, tuple[KindThresholds, int]]:
+    """Return the numbers of the kinds that are judged by trees, within the budget, and their false flags."""
+    blank = Forest(SIGN_NAMES, (Tree((0,) * QUESTIONS, (NEVER,) * QUESTIONS, (0.0,) * ANSWERS),))
+    never = {
+        kind: msgspec.structs.replace(numbers, crowd=blank, factor=(NEVER,) * 5) if kind in JUDGED_KINDS else numbers
+        for kind, numbers in kinds.items()
+    }
+    judged = [part.judged(Thresholds(1, {}, never)) for part in parts]
+    flags_most = int(budget * sum(part.account_days for part in parts) / 1e6)
+    episodes_most = int(EPISODE_BUDGET * sum(len(part.benign) for part in parts))
+    found = {}
+    for spec in SPECS:
+        if spec.kind not in JUDGED_KINDS:
+            continue
+        cases = [cases_of(part.labelled, spec.lane, rows) for part, rows in zip(parts, judged, strict=True)]
+        if (
+            min(
+                sum(int((part.attack > 0).sum()) for part in cases),
+                sum(int((part.attack == 0).sum()) for part in cases),
+            )
+            < CASES_LEAST
+        ):
+            continue
+        least, score, left = asked_of(cases, judged_by_others(cases), flags_most, episodes_most)
+        asked = round(float(np.ceil((least + MARGIN) * 20) / 20), 2)
+        numbers = msgspec.structs.replace(kinds[spec.kind], crowd=fit_crowds(cases), factor=(asked,) * 5, score=score)
+        found[spec.kind] = (numbers, left)
+    return found
+
+
+assert len(SIGN_NAMES) == SIGNS  # noqa: S101 - as many names as signs
