@@ -10,7 +10,7 @@ from schemas.flags import Kind
 SPEC = Spec(
     kind=Kind.FOLLOWER_SPIKE,
     lane=FOLLOWS,
-    version="1",
+    version="2",
     words=Words("follow", "follows", "followers", "account"),
     prior_rate=0.05,
 )

@@ -10,7 +10,7 @@ from schemas.flags import Kind
 SPEC = Spec(
     kind=Kind.LIKE_BOOST,
     lane=LIKES,
-    version="1",
+    version="2",
     words=Words("like", "likes", "likers", "note"),
     prior_rate=0.1,
 )

@@ -105,7 +105,7 @@ def suspects_part(pool: Callable[[], Suspects]) -> Part:
     """Return how the pool of suspects is kept."""
 
     def write() -> bytes:
-        places, free, counters, _ = pool()
+        places, free, counters, *_ = pool()
         held = np.flatnonzero(places["key"]).astype(np.int32)
         records = raw(places)[held].view(SUSPECT)
         records["row"] = 0  # chance, and found by the key again
@@ -122,7 +122,7 @@ def suspects_part(pool: Callable[[], Suspects]) -> Part:
     def read(data: bytes) -> None:
         kept = read_part(data, SuspectsKept, VERSION)
         same_layout(kept.layout, SUSPECT, "suspects")
-        places, free, counters, _ = pool()
+        places, free, counters, *_ = pool()
         if kept.places != len(places):
             message = f"it has {kept.places} places for suspects, this program {len(places)}: set suspects_max to those"
             raise SnapshotMismatchError(message)
