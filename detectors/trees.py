@@ -68,7 +68,7 @@ class Folded(NamedTuple):
     asked: np.ndarray[Any, np.dtype[np.int16]]  # (TREES, QUESTIONS)
     limits: np.ndarray[Any, np.dtype[np.float32]]  # (TREES, QUESTIONS)
     answers: np.ndarray[Any, np.dtype[np.float32]]  # (TREES, ANSWERS)
-    count: int
+    used: int
 
 
 def fold(forest: Forest | None) -> Folded:
