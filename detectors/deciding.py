@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from detectors.company import company_factor
-from detectors.compiled import compiled
+from detectors.compiled import allocating, compiled
 from detectors.composition import (
     accumulate,
     contribute,
@@ -174,7 +174,7 @@ def crowd_nats(row: Any, held: Any, rule: Any, pool: Any, need: float, signs: An
     return walk_trees(rule, signs)
 
 
-@compiled
+@allocating
 def judge_crowd(suspects: Suspects, row: Any, rule: Any, pool: Any, passed: int, lane: int, ts: int) -> bool:
     """Return whether the crowd on a suspect is a bought one, by the trees; note the signs where somebody learns.
 

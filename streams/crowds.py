@@ -45,7 +45,7 @@ def judge_crowds(
     judged = [part.judged(Thresholds(1, {}, never)) for part in parts]
     flags_most = int(budget * sum(part.account_days for part in parts) / 1e6)
     episodes_most = int(EPISODE_BUDGET * sum(len(part.benign) for part in parts))
-    found = {}
+    found: dict[Kind, tuple[KindThresholds, int]] = {}
     for spec in SPECS:
         if spec.kind not in JUDGED_KINDS:
             continue
