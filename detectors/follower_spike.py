@@ -10,7 +10,7 @@ from schemas.flags import Kind
 SPEC = Spec(
     kind=Kind.FOLLOWER_SPIKE,
     lane=FOLLOWS,
-    version="2",
+    version="1",
     words=Words("follow", "follows", "followers", "account"),
     prior_rate=0.05,
 )
