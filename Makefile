@@ -30,8 +30,8 @@ $(STAMP): requirements.lock pyproject.toml
 demo: $(STAMP) ## the whole system on this machine: ARGS="--seconds 90 --seed 7"
 	@$(BIN)/boostwatch demo $(ARGS)
 
-test: $(STAMP) ## the whole suite; ARGS="-k watermark" narrows it
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(STAMP) ## the whole suite, two tests at a time; ARGS="-k watermark" narrows it
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup $(ARGS)
 
 oncall-test: $(STAMP) ## the drills that take minutes: faults that page, and the runbook's way out
 	@$(BIN)/python -m pytest tests/integration/oncall_drills.py tests/integration/oncall_state_drills.py $(ARGS)

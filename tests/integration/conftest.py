@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from deploy.kafka.broker import KafkaBroker
 
+HERE = Path(__file__).parent
+
 NEEDS_KAFKA = {"kafka", "own_broker"}
 
 
@@ -28,6 +31,9 @@ class MakeTopics(Protocol):
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
+        if HERE in item.path.parents:
+            # One process takes all of them, one after the other: each has workers and a broker of its own to wait for.
+            item.add_marker(pytest.mark.xdist_group("integration"))
         if NEEDS_KAFKA & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.kafka)
 
