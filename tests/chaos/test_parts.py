@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from deploy.kafka import machine
-from schemas.flags import Status
+from schemas.flags import Kind, Status
 from streams.blocks import BlockHeader, pack
 from tests.chaos.accounts import apply_log
 from tests.chaos.flags import compare, gather
@@ -96,10 +96,9 @@ def test_a_row_that_comes_after_a_later_one_of_its_source_is_found_to_be_lost() 
 
 
 def test_flags_that_are_missing_extra_or_end_otherwise_are_told_apart() -> None:
-    closed = msgspec.structs.replace(flag(subject="a"), status=Status.CLOSED)
-    compared = compare(
-        gather([flag(subject="a"), flag(subject="b")]), gather([flag(subject="a"), closed, flag(subject="c")])
-    )
+    a, b, c = (msgspec.structs.replace(flag(subject=one), kind=Kind.LIKE_BOOST) for one in "abc")
+    closed = msgspec.structs.replace(a, status=Status.CLOSED)
+    compared = compare(gather([a, b, flag(subject="d")]), gather([a, closed, c]))  # d is of a kind left out
     assert [one.subject.id for one in compared.missing] == ["c"]
     assert [one.subject.id for one in compared.extra] == ["b"]
     assert [(ours.status, theirs.status) for ours, theirs in compared.status] == [(Status.OPENED, Status.CLOSED)]
