@@ -17,6 +17,7 @@ from detectors.mixes import Mix
 from detectors.subject_rows import BINS, BOUGHT, COMPONENTS, TEMPOS, TRAITS
 from detectors.trees import Forest
 from schemas.flags import Kind
+from schemas.readable import write_readable
 
 TIERS = 5
 """Size tiers by actions in a day: under 30, 300, 3,000, 30,000, and more."""
@@ -128,4 +129,4 @@ def read_thresholds(content: bytes) -> Thresholds:
 
 def write_thresholds(thresholds: Thresholds) -> bytes:
     """Return thresholds as JSON, which `read_thresholds` reads."""
-    return msgspec.json.format(msgspec.json.encode(thresholds), indent=1) + b"\n"
+    return write_readable(thresholds)

@@ -22,6 +22,7 @@ from river.utils.vectordict import VectorDict
 from detectors.actions import MARK_SCALE
 from detectors.actor_features import CLICK, FEATURES, FOLLOW, LIKE, SEARCH, Feature
 from detectors.actor_kernel import MARK_MAX, weights_dtype
+from schemas.readable import write_readable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -150,7 +151,7 @@ class MarkModel:
     def to_json(self) -> str:
         """Write the model as the text of a model file."""
         file = MarkFile(MODEL_VERSION, self.provenance, {name: _entry(group) for name, group in self.groups.items()})
-        return msgspec.json.format(msgspec.json.encode(file), indent=1).decode() + "\n"
+        return write_readable(file).decode()
 
     def usual(self) -> NDArray[np.float64]:
         """Return the means of the features before the population's are known, shape (groups, features)."""

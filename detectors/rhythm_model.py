@@ -18,6 +18,7 @@ from detectors.compiled import compiled
 from detectors.hash_index import View
 from detectors.rhythm_features import FIRST_HABIT, HABITS, KNOTS, Habit, describe_rhythm, weigh_habit
 from detectors.rhythm_rows import BANKS
+from schemas.readable import write_readable
 
 HABIT_NAMES = tuple(habit.name.lower() for habit in Habit)
 MODEL_VERSION = 1
@@ -117,7 +118,7 @@ def read_rhythm_model(content: bytes) -> RhythmModel:
 
 def write_rhythm_model(model: RhythmModel) -> bytes:
     """Return a model as JSON, which `read_rhythm_model` reads."""
-    return msgspec.json.format(msgspec.json.encode(model), indent=1) + b"\n"
+    return write_readable(model)
 
 
 def untaught() -> RhythmModel:
