@@ -2,7 +2,7 @@
 
 How far it came is committed under a consumer group of its own, after the broker has acknowledged what was sent, so
 that a second run goes on where the first ended. A record that is refused again comes back as a dead letter with both
-refusals in its headers. One that was taken twice counts once, by its `event_id`.
+refusals in its headers. One that was taken twice counts once, by its `event_id`; a verdict, as the newest on its flag.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ def run(settings: Settings, wanted: Wanted, *, mend: str | None, again: bool) ->
         ProduceFailed: a record was not acknowledged; a further run begins with those that were sent with it.
 
     """
-    inputs = frozenset(settings.input_topics.values())
-    require_topics(settings, [settings.topic_dead_letters, *inputs])
+    ours = frozenset([*settings.input_topics.values(), settings.topic_verdicts])
+    require_topics(settings, [settings.topic_dead_letters, *ours])
     options = security_of(settings)
     consumer = clients.consumer(
         settings.bootstrap,
@@ -66,7 +66,7 @@ def run(settings: Settings, wanted: Wanted, *, mend: str | None, again: bool) ->
     lot: list[Refused] = []
 
     def settle() -> None:
-        counts.update(_send(producer, lot, inputs, mend))
+        counts.update(_send(producer, lot, ours, mend))
         lot.clear()
         _commit(consumer, partitions)
 
@@ -99,12 +99,12 @@ def told(counts: Counter[str]) -> str:
     if counts["left_out"]:
         parts.append(f"{counts['left_out']:,} left out by the mending command")
     if counts["elsewhere"]:
-        parts.append(f"{counts['elsewhere']:,} were not from an input topic and cannot be sent again")
+        parts.append(f"{counts['elsewhere']:,} were of the workers' own topics and cannot be sent again")
     return "; ".join(parts) + "\n"
 
 
-def _send(producer: Any, lot: list[Refused], inputs: frozenset[str], mend: str | None) -> Counter[str]:
-    ours = [refused for refused in lot if refused.topic in inputs]
+def _send(producer: Any, lot: list[Refused], topics: frozenset[str], mend: str | None) -> Counter[str]:
+    ours = [refused for refused in lot if refused.topic in topics]
     values = [refused.value for refused in ours] if mend is None else mended(mend, ours)
     futures = [
         producer.send(

@@ -34,7 +34,7 @@ class Prometheus:
         for name, text in render.render(render.thresholds(changes), faster).items():
             (folder / name).write_text(text, encoding="utf-8")
         (folder / "prometheus.yml").write_text(CONFIG.format(port=worker_port), encoding="utf-8")
-        self._log = (folder / "log").open("wb")
+        self._log = (folder / "prometheus.log").open("wb")
         self._process = subprocess.Popen(
             [
                 tool("prometheus"),

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
+import shlex
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from deploy.prometheus import render
 from schemas.flags import Kind
+from streams.cli import parser
+from streams.cli_commands import COMMANDS
 from streams.metrics import Metrics
 from streams.metrics_table import described
+from streams.settings import Settings
 from tests.deploy.tools import DEPLOY, PROMETHEUS, run, tool
 
 ALERT = re.compile(
@@ -45,13 +50,49 @@ def test_alerts_fire_when_they_should_and_are_silent_when_they_should_be(file: P
     run(tool("promtool"), "test", "rules", file)
 
 
-def test_every_alert_is_tested_for_firing() -> None:
-    fired = {
-        name
-        for file in (PROMETHEUS / "tests").glob("*.yaml")
-        for name in re.findall(r'alertname="(\w+)"', file.read_text(encoding="utf-8"))
-    }
+def moments(case: str) -> list[set[str]]:
+    """Return which alerts one case of a rule test demands to fire, for each moment that it looks at."""
+    looks = re.findall(r"expr: count by .*?\(ALERTS.*?\n((?: {8}.*\n?)+)", case)
+    return [set(re.findall(r'alertname="(\w+)"', look)) for look in looks]
+
+
+def test_every_alert_is_tested_for_firing_and_in_the_same_series_for_silence() -> None:
+    fired, silent = set[str](), set[str]()
+    for file in (PROMETHEUS / "tests").glob("*.yaml"):
+        for case in re.split(r"^  - ", file.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
+            looks = moments(case)
+            here = set[str]().union(*looks)
+            fired |= here
+            silent |= {name for name in here if any(name not in look for look in looks)}
     assert fired == set(alerts())
+    assert silent == fired
+
+
+def at_rest(topics: tuple[str, ...] = ("likes", "follows", "searches")) -> str:
+    """Return what a worker exports that nothing happens to, as the series of a rule test: of two hours, by minutes."""
+    told = Metrics(topics).render().decode()
+    series = ["      - {series: 'up{job=\"boostwatch\",instance=\"a\"}', values: '1x120'}"]
+    for name, labels, value in re.findall(r"^(boostwatch_\w+?)(?:\{(.*)\})? (\S+)$", told, re.MULTILINE):
+        steps = {"boostwatch_ready": "1x120"}.get(name, f"{float(value):.0f}x120")
+        if name.endswith("_timestamp_seconds"):
+            steps = "0+60x120"
+        where = f'job="boostwatch",instance="a"{"," if labels else ""}{labels}'
+        series.append(f"      - {{series: '{name}{{{where}}}', values: '{steps}'}}")
+    return "\n".join(series)
+
+
+def test_a_worker_to_which_nothing_happens_is_silence(tmp_path: Path) -> None:
+    file = tmp_path / "rest.yaml"
+    looks = "\n".join(
+        f"      - {{expr: 'ALERTS{{alertstate=\"firing\"}}', eval_time: {minute}m, exp_samples: []}}"
+        for minute in (5, 30, 119)
+    )
+    file.write_text(
+        f"rule_files: [{PROMETHEUS / 'recording.yaml'}, {PROMETHEUS / 'alerts.yaml'}]\n"
+        f"tests:\n  - interval: 1m\n    input_series:\n{at_rest()}\n    promql_expr_test:\n{looks}\n",
+        encoding="utf-8",
+    )
+    run(tool("promtool"), "test", "rules", file)
 
 
 def test_every_alert_is_caused_for_real_in_a_drill() -> None:
@@ -92,6 +133,20 @@ def test_every_alert_has_a_section_in_the_runbook_and_every_link_in_it_leads_som
         assert "**See" in section
         assert "do**" in section or "**Do.**" in section
         assert "**Over when**" in section
+
+
+def test_every_command_in_the_runbook_is_one_of_ours_and_every_setting_is_there() -> None:
+    text = (DEPLOY / "runbooks" / "alerts.md").read_text(encoding="utf-8").replace("mode_<kind>", "mode_like_boost")
+    commands = re.findall(r"`boostwatch ([^`]+)`", text)
+    assert len(commands) > 8
+    for command in commands:
+        words = ["like_boost" if before == "--kind" else word for before, word in pairwise(["", *shlex.split(command)])]
+        assert words[0] in {known.name for known in COMMANDS}
+        if len(words) > 1:
+            parser().parse_args(words)
+    settings = set(re.findall(r"`([a-z]+_(?:ms|max|host|id|[a-z]+_boost|likes))\b", text)) - {"actor_id"}
+    assert len(settings) > 6
+    assert settings <= set(Settings.model_fields)
 
 
 def test_rules_and_runbook_name_only_metrics_that_are_there() -> None:

@@ -5,6 +5,11 @@ With those of `oncall_drills.py` and `test_oncall.py` every alert is caused by i
 
 from __future__ import annotations
 
+import os
+import re
+import shlex
+import subprocess
+import sys
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -16,9 +21,10 @@ from streams import clients, topics
 from streams.topic_plan import TopicNames
 from streams.verdict_command import encoded as verdict
 from tests.deploy.prometheus_process import Prometheus
+from tests.deploy.tools import DEPLOY
 from tests.integration.oncall_drills import NO_DRIFT, traffic
 from tests.integration.traffic import drain, encoded, like, now_ms, send
-from tests.integration.worker_process import WorkerProcess, free_port
+from tests.integration.worker_process import ROOT, WorkerProcess, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -173,3 +179,45 @@ def test_flags_that_people_dismiss_are_a_ticket_until_most_are_confirmed(
         assert {decode_flag(one.value).flag_id for one in retracted} == set(ids[:20])
         answer(ids[20:], "confirmed")
         prometheus.until_silent("BoostwatchPrecisionLow")
+
+
+def runbook_command(containing: str) -> list[str]:
+    """Return the words of the one command of ours in the runbook that says this."""
+    said = (DEPLOY / "runbooks" / "alerts.md").read_text(encoding="utf-8")
+    (command,) = (words for words in re.findall(r"`boostwatch ([^`]+)`", said) if containing in words)
+    return shlex.split(command)
+
+
+def test_an_answer_that_is_none_is_a_ticket_and_mended_it_is_heeded(
+    kafka: str, kafka_topics: MakeTopics, tmp_path: Path
+) -> None:
+    names = kafka_topics()
+    with (
+        WorkerProcess(kafka, names, tmp_path / "log", "counting") as worker,
+        Prometheus(tmp_path, worker.port, 600, NO_DRIFT) as prometheus,
+    ):
+        worker.wait_until_ready()
+        send(kafka, names.likes, encoded(like(n, now_ms(), note_id="n1") for n in range(20)))
+        worker.wait_for(lambda: bool(drain(kafka, names.flags)), "a flag")
+        flag_id = decode_flag(drain(kafka, names.flags)[0].value).flag_id
+        prometheus.until(lambda: bool(prometheus.query("boostwatch_ready")), "it is scraped")
+        assert "BoostwatchRecordsRefused" not in prometheus.firing()
+        answer = verdict(flag_id, "dismissed", by="kim", note=None, ts=now_ms())
+        send(kafka, names.verdicts, [(flag_id.encode(), answer.replace(b"dismissed", b"rejected"))])
+        send(kafka, names.actions, [(b"k", b"no block")])
+        refused = 'ALERTS{alertname="BoostwatchRecordsRefused",alertstate="firing"}'
+        topics_of_it = {names.verdicts, names.actions}
+        prometheus.until(
+            lambda: {one["metric"]["topic"] for one in prometheus.query(refused)} == topics_of_it, "both are told of"
+        )
+        mend = [names.verdicts if word == "verdicts" else word for word in runbook_command("--topic verdicts --mend")]
+        settings = {f"BOOSTWATCH_TOPIC_{field.upper()}": getattr(names, field) for field in names.__dataclass_fields__}
+        done = subprocess.run(
+            [sys.executable, "-m", "streams.cli", *mend, "--bootstrap", kafka], cwd=ROOT, env=os.environ | settings,
+            capture_output=True, text=True, timeout=120, check=True,
+        )  # fmt: skip
+        assert done.stdout == "1 of 2 dead letters sent again\n"
+        worker.wait_for(
+            lambda: "retracted" in {decode_flag(one.value).status.value for one in drain(kafka, names.flags)}, "heed"
+        )
+        prometheus.until_silent("BoostwatchRecordsRefused")

@@ -22,7 +22,7 @@ TS_MS = 1_764_000_000_000
 
 @pytest.fixture
 def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[EmbeddedBroker]:
-    with EmbeddedBroker({DEAD: 2, "likes": 2, "follows": 1, "searches": 1}) as running:
+    with EmbeddedBroker({DEAD: 2, "likes": 2, "follows": 1, "searches": 1, "verdicts": 1}) as running:
         monkeypatch.setenv("BOOSTWATCH_BOOTSTRAP", running.bootstrap)
         yield running
 
@@ -111,6 +111,16 @@ def test_only_the_wanted_reasons_are_sent(broker: EmbeddedBroker) -> None:
     refuse(broker, "likes", b"b", reason=Reason.TS_TOO_OLD)
     assert cli.main(["dead-letters", "--replay", "--reason", "ts_too_old"]) == 0
     assert [record.value for record in records_of(broker.bootstrap, "likes")] == [b"b"]
+
+
+def test_a_refused_verdict_is_mended_too_and_records_of_our_own_topics_are_not_sent_again(
+    broker: EmbeddedBroker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refuse(broker, "verdicts", b'{"verdict":"wrong"}', reason=Reason.UNKNOWN_VERDICT)
+    refuse(broker, "boostwatch.actions", b"block")
+    assert cli.main(["dead-letters", "--replay", "--mend", "sed s/wrong/dismissed/"]) == 0
+    assert [record.value for record in records_of(broker.bootstrap, "verdicts")] == [b'{"verdict":"dismissed"}']
+    assert "1 of 2 dead letters sent again; 1 were of the workers' own topics" in capsys.readouterr().out
 
 
 def test_how_to_send_again_needs_replay(broker: EmbeddedBroker, capsys: pytest.CaptureFixture[str]) -> None:
