@@ -12,10 +12,11 @@ RECENT_MAX = 500
 class RecentFlags:
     """A bounded ring of flags as they were published, each with a number that rises by one."""
 
-    def __init__(self, most: int = RECENT_MAX) -> None:
+    def __init__(self, most: int = RECENT_MAX, before: int = 0) -> None:
+        """`before` is the number before the first; one that no earlier process came to tells the two apart."""
         self._ring: deque[tuple[int, bytes]] = deque(maxlen=most)
         self._changed = threading.Condition()
-        self._last = 0
+        self._last = before
         self._closed = False
 
     def add(self, value: bytes) -> None:
@@ -39,7 +40,7 @@ class RecentFlags:
     def since(self, number: int, wait_s: float = 0.0) -> list[tuple[int, bytes]]:
         """Return the flags after `number`, oldest first; where there are none, wait for one for up to `wait_s`.
 
-        A number from an earlier process, larger than any here, is taken as 0.
+        A number that was not given here, larger than any or from before the first, gives all there is.
         """
         with self._changed:
             after = number if number <= self._last else 0

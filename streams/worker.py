@@ -144,7 +144,7 @@ class Worker:
         checkpoints = settings.checkpoint_ms > 0
         self._ledger = Ledger(settings.in_flight_batches_max, settings.in_flight_bytes_max, checkpoints=checkpoints)
         self._metrics = Metrics(settings.input_topics.values())
-        self._recent = RecentFlags()
+        self._recent = RecentFlags(before=time.time_ns() // 1_000_000)
         sources = Sources(settings.partitions, settings.idle_ms)
         stages = Stages(
             lambda: build_actor_stage(settings),

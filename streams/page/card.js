@@ -5,6 +5,7 @@ import { ago, clean, clock, count, kindOf, percent, span } from "./words.js";
 
 const TRAITS_MAX = 4;
 const REASONS_MAX = 5;
+const SUBJECT_WHOLE = 60; // characters that the head of a card has room for in any case
 const STATUSES = { opened: "open", updated: "growing", closed: "over", retracted: "retracted" };
 
 export function card(episode) {
@@ -26,14 +27,13 @@ export function card(episode) {
 
 function head(flag, title) {
   const status = element("span", { class: "status" }, STATUSES[flag.status] ?? clean(flag.status));
+  const at = flag.emitted_at;
+  const time = element("time", { "data-at": at, datetime: new Date(at).toISOString(), title: clock(at) }, ago(at));
   return element(
     "div",
     { class: "head" },
-    element("span", { class: "severity" }, clean(flag.severity)),
-    element("h3", { id: `t-${flag.flag_id}` }, title),
-    flag.mode === "shadow" ? element("span", { class: "shadow" }, "on trial") : null,
-    status,
-    element("time", { "data-at": flag.emitted_at, title: clock(flag.emitted_at) }, ago(flag.emitted_at)),
+    element("div", {}, element("span", { class: "severity" }, clean(flag.severity)), element("h3", { id: `t-${flag.flag_id}` }, title)),
+    element("div", {}, flag.mode === "shadow" ? element("span", { class: "shadow" }, "on trial") : null, status, time),
   );
 }
 
@@ -43,7 +43,8 @@ function name(id) {
 
 function subject(flag) {
   const id = clean(flag.subject.id);
-  const main = element("button", { type: "button", class: "id main", "data-pick": id, title: "show this subject only" }, name(flag.subject.id));
+  const look = id.length > SUBJECT_WHOLE ? "id main long" : "id main";
+  const main = element("button", { type: "button", class: look, "data-pick": id, title: "show this subject only" }, name(flag.subject.id));
   const line = element("p", { class: "subject" }, `${clean(flag.subject.type)} `, main);
   const { note_id: note, author_id: author } = flag.evidence;
   if (note) line.append(" for note ", name(note));
@@ -105,6 +106,7 @@ function foot(flag) {
   );
   const list = element("dl", { class: "more" });
   const add = (term, ...value) => list.append(element("dt", {}, term), element("dd", {}, ...value));
+  if (clean(flag.subject.id).length > SUBJECT_WHOLE) add(clean(flag.subject.type), name(flag.subject.id));
   for (const [term, ids] of [["such as", evidence.sample_actors], ["members", evidence.members], ["targets", evidence.targets]]) {
     if (ids?.length) add(term, ...ids.flatMap((id, at) => (at ? [", ", name(id)] : [name(id)])));
   }

@@ -4,9 +4,10 @@ import { card } from "./card.js";
 import { Episodes, isOpen } from "./episodes.js";
 import { element, ticks } from "./pictures.js";
 import { Pipeline } from "./pipeline.js";
-import { ago, clean, kindOf } from "./words.js";
+import { ago, clean, clock, kindOf } from "./words.js";
 
 const POLL_MS = 2_000;
+const ANSWER_MS = 5_000; // a worker that is stopped takes connections and says nothing
 const SAY_MS = 4_000;
 const STRIP_MS = 15 * 60_000;
 const FIRST_KINDS = ["follower_spike", "like_boost", "keyword_ranking", "keyword_trend"];
@@ -17,6 +18,8 @@ const pipeline = new Pipeline();
 const nodes = new Map(); // flag_id -> [episode, its flag as drawn, node]
 const hidden = new Set(); // kinds that are switched off
 const kinds = new Map(); // kind -> the counter and the strip of its button
+let events = null; // the stream of flags
+let heardAt = null; // when the worker last answered
 let held = null; // flags that came while the list is held still
 let due = false;
 let unsaid = [];
@@ -80,7 +83,8 @@ function nodeOf(episode) {
   const node = card(episode);
   if (known) {
     node.querySelector("details").open = known.node.querySelector("details").open;
-    if (known.node.contains(document.activeElement)) queueMicrotask(() => node.querySelector("summary").focus());
+    const focused = known.node.contains(document.activeElement) ? document.activeElement.localName : null;
+    if (focused) queueMicrotask(() => node.querySelector(focused)?.focus()); // a card has one button and one summary
     known.node.replaceWith(node);
   } else {
     node.classList.add("fresh");
@@ -135,18 +139,24 @@ function setState(state, text) {
   if (byId("state").dataset.state === state && byId("state-text").textContent === text) return;
   byId("state").dataset.state = state;
   byId("state-text").textContent = text;
+  for (const id of ["pipeline-part", "flags"]) byId(id).toggleAttribute("data-stale", state === "lost");
 }
 
 async function poll() {
   try {
-    const [metrics, ready] = await Promise.all([fetch("metrics"), fetch("ready")]);
-    pipeline.show(await metrics.text());
-    if (!ready.ok) setState("waiting", (await ready.text()).trim());
+    const signal = AbortSignal.timeout(ANSWER_MS);
+    const [metrics, ready] = await Promise.all([fetch("metrics", { signal }), fetch("ready", { signal })]);
+    const [numbers, told] = await Promise.all([metrics.text(), ready.text()]);
+    heardAt = Date.now();
+    pipeline.show(numbers);
+    if (!ready.ok) setState("waiting", told.trim());
+    else if (events.readyState !== EventSource.OPEN) setState("waiting", "flags do not reach this page; trying again");
     else if (pipeline.ill.size) setState("live", `live, ${pipeline.ill.size === 1 ? "one thing" : `${pipeline.ill.size} things`} to look at`);
     else setState("live", "live, all well");
     byId("state").toggleAttribute("data-ill", pipeline.ill.size > 0);
   } catch {
-    setState("lost", "the worker does not answer; trying again");
+    const since = heardAt ? `; what is shown is of ${clock(heardAt)}` : "";
+    setState("lost", `the worker does not answer, trying again${since}`);
   }
   setTimeout(poll, POLL_MS);
 }
@@ -174,13 +184,21 @@ function refreshAges() {
   for (const time of document.querySelectorAll("time[data-at]")) time.textContent = ago(Number(time.dataset.at));
 }
 
-const events = new EventSource("events");
-events.addEventListener("flag", (event) => receive(JSON.parse(event.data)));
+// A browser connects again by itself, unless it was refused: then it is asked to.
+function listen() {
+  events = new EventSource("events");
+  events.addEventListener("flag", (event) => receive(JSON.parse(event.data)));
+  events.addEventListener("error", () => {
+    if (events.readyState === EventSource.CLOSED) setTimeout(listen, POLL_MS);
+  });
+}
+
 byId("find").addEventListener("input", redraw);
 byId("only-open").addEventListener("change", redraw);
 byId("pause").addEventListener("click", hold);
 byId("flags").addEventListener("click", pick);
 setInterval(say, SAY_MS);
 setInterval(refreshAges, 1_000);
+listen();
 redraw();
 poll();

@@ -64,7 +64,8 @@ export function growth(points, expected, label) {
 }
 
 // A line over the last samples, from 0 up.
-export function trace(values, label) {
+export function trace(samples, label) {
+  const values = samples.length === 1 ? [samples[0], samples[0]] : samples;
   const most = Math.max(...values, 1e-9);
   const step = 200 / Math.max(values.length - 1, 1);
   const points = values.map((value, at) => `${(at * step).toFixed(1)},${(29 - (27 * value) / most).toFixed(1)}`);

@@ -44,9 +44,12 @@ export function span(seconds) {
   return `${Math.floor(whole / size)} ${name}${rest ? ` ${rest} ${UNITS[at + 1][0]}` : ""}`;
 }
 
+// In whole units of the largest: what is read at a glance needs no seconds beside its minutes.
 export function ago(timeMs, nowMs = Date.now()) {
-  const seconds = Math.max(0, (nowMs - timeMs) / 1000);
-  return seconds < 2 ? "now" : `${span(Math.floor(seconds))} ago`;
+  const seconds = Math.floor(Math.max(0, (nowMs - timeMs) / 1000));
+  if (seconds < 2) return "now";
+  const [name, size] = UNITS.find(([, least]) => seconds >= least);
+  return `${Math.floor(seconds / size)} ${name} ago`;
 }
 
 export function clock(timeMs) {

@@ -3,7 +3,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import re
 import shutil
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,10 +32,17 @@ class Served:
     def __init__(self) -> None:
         self.metrics = Metrics(["likes", "follows", "searches"])
         self.recent = RecentFlags()
-        views = Views(lambda: (True, "ok"), lambda: (True, "ok"), self.metrics.render, dict, self.recent)
+        self.answers = threading.Event()
+        self.answers.set()
+        views = Views(lambda: (True, "ok"), lambda: (True, "ok"), self.render, dict, self.recent)
         self.server = Server("127.0.0.1", 0, views)
         self.server.start()
         self.url = f"http://127.0.0.1:{self.server.port}/"
+
+    def render(self) -> bytes:
+        """Return the metrics, once it answers."""
+        self.answers.wait(60)
+        return self.metrics.render()
 
     def add(self, **more: Any) -> None:
         self.recent.add(encode_flag(flag(**more)))
@@ -43,6 +52,7 @@ class Served:
 def served() -> Iterator[Served]:
     made = Served()
     yield made
+    made.answers.set()
     made.server.stop()
 
 
@@ -98,11 +108,12 @@ def test_an_episode_stays_one_card_while_it_grows_and_ends(served: Served, look:
             )
             served.recent.add(encode_flag(grown))
         await page.until("document.querySelector('.growth svg') !== null")
-        await page.ask("document.querySelector('details').open = true")
+        await page.ask("document.querySelector('details').open = true; document.querySelector('button.main').focus()")
         served.recent.add(encode_flag(msgspec.structs.replace(first, status=Status.CLOSED)))
         await page.until("document.querySelector('.status').textContent === 'over'")
         assert await page.ask("document.querySelectorAll('.card').length") == 1
         assert await page.ask("document.querySelector('details').open")
+        await page.until("document.activeElement.matches('button.main')")  # the card is another, the place the same
 
     look(script)
 
@@ -137,6 +148,8 @@ def test_kinds_and_subjects_can_be_chosen_by_keyboard(served: Served, look: Any)
             await page.call("Input.dispatchKeyEvent", type=kind, key=" ", code="Space", text=" ")
         await page.until(f"{shown} === 2")
         assert await page.ask("document.activeElement.getAttribute('aria-pressed')") == "false"
+        assert await page.ask("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+        assert await page.ask(CONTRASTS) == []
         await page.ask("document.querySelector('#only-open').click()")
         await page.until(f"{shown} === 1")
         await page.ask("document.querySelector('#only-open').click(); document.querySelector('button.main').click()")
@@ -194,6 +207,44 @@ def test_a_number_that_is_ill_says_so_in_words_and_above_all(served: Served, loo
         assert await page.ask(ill) == ["Watermark lag too high", "To flag too high"]
         served.metrics.watermark_lag.labels("likes").set(123)
         await page.until("document.querySelector('#state-text').textContent === 'live, one thing to look at'")
+
+    look(script)
+
+
+def test_a_worker_that_is_stopped_is_told_of_and_what_is_shown_is_marked_as_old(served: Served, look: Any) -> None:
+    served.add()
+
+    async def script(page: Page) -> None:
+        await page.until("document.querySelectorAll('.card').length === 1")
+        served.answers.clear()
+        await page.until("document.querySelector('#state').dataset.state === 'lost'")
+        told = await page.ask("document.querySelector('#state-text').textContent")
+        assert re.fullmatch(r"the worker does not answer, trying again; what is shown is of \d\d:\d\d:\d\d", told)
+        assert await page.ask("document.querySelectorAll('#pipeline-part[data-stale], #flags[data-stale]').length") == 2
+        for scheme in ("light", "dark"):
+            await page.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+            assert await page.ask(CONTRASTS) == []
+        served.answers.set()
+        await page.until("document.querySelector('#state').dataset.state === 'live'")
+        assert await page.ask("document.querySelectorAll('[data-stale]').length") == 0
+
+    look(script)
+
+
+WATCH_MOVES = """window.most = 0; new MutationObserver(() => {
+  window.most = Math.max(window.most, document.getAnimations().length);
+}).observe(document.querySelector("#flags"), { childList: true })"""
+
+
+def test_nothing_moves_for_those_who_asked_for_that(served: Served, look: Any) -> None:
+    async def script(page: Page) -> None:
+        for wish, subject, moves in (("no-preference", "u1", True), ("reduce", "u2", False)):
+            features = [{"name": "prefers-reduced-motion", "value": wish}]
+            await page.call("Emulation.setEmulatedMedia", features=features)
+            await page.ask(WATCH_MOVES)
+            served.add(subject=subject)
+            await page.until(f"document.querySelector('#flags').textContent.includes('{subject}')")
+            assert (await page.ask("window.most") > 0) is moves
 
     look(script)
 

@@ -115,6 +115,16 @@ def test_a_number_of_an_earlier_process_gives_all_there_is(served: Served) -> No
     assert len(json.loads(served.ask("/flags.json?since=900")[1])["flags"]) == 1
 
 
+def test_a_reader_of_an_earlier_process_gets_what_a_later_one_had_before_it_asked() -> None:
+    earlier, later = RecentFlags(before=1_000), RecentFlags(before=2_000)
+    earlier.add(b"old")
+    ((number, _),) = earlier.since(0)
+    for value in (b"1", b"2"):
+        later.add(value)
+    assert [value for _, value in later.since(number)] == [b"1", b"2"]
+    assert later.since(2_002) == []
+
+
 def test_events_come_as_they_happen_and_end_with_the_server(served: Served) -> None:
     served.recent.add(b'{"n":1}')
     with socket.create_connection(("127.0.0.1", served.server.port), timeout=10) as reader:
