@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -23,7 +22,7 @@ from streams.stages import Stages
 from streams.vitals import Vitals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 SETTINGS = Settings(partitions=1)
 TOPICS = {"likes": Topic.LIKES, "follows": Topic.FOLLOWS, "searches": Topic.SEARCHES}
@@ -38,25 +37,20 @@ def batch(topic: str, values: list[bytes], since: int) -> FetchedBatch:
     return FetchedBatch(Partition(topic, 0), cast("list[bytes | None]", values), keys, offsets, times, {}, since + n)
 
 
-def strangers(topic: str, since: int) -> Iterator[bytes]:
+REST = {
+    "likes": '"action":"like","note_id":"n%(n)d","author_id":"a%(n)d"',
+    "follows": '"action":"follow","target_id":"t%(n)d"',
+    "searches": '"query":"query %(n)d"',
+}
+BROKEN = ('"ts":"%(n)d"', f'"ts":{NOW_MS},"actor_id":"{"x" * 300}"', f'"ts":{NOW_MS},"surface":"s%(n)d"')
+
+
+def strangers(topic: str, since: int, each: int) -> Iterator[bytes]:
     """Yield events of accounts, notes and queries that nobody has seen, one in ten of them refused in some way."""
-    for number in range(since, since + EACH):
-        event: dict[str, Any] = {
-            "event_id": f"{topic}{number}",
-            "ts": NOW_MS - number % 1_000,
-            "actor_id": f"u{number}",
-        }
-        event |= {
-            "likes": {"action": "like", "note_id": f"n{number}", "author_id": f"a{number}"},
-            "follows": {"action": "follow", "target_id": f"t{number}"},
-            "searches": {"query": f"query {number}"},
-        }[topic]
-        broken: list[dict[str, Any]] = [
-            {"ts": f"{number}"},
-            {"actor_id": "x" * (200 + number % 50)},
-            {"surface": f"s{number}"},
-        ]
-        yield json.dumps(event | (broken[number % 3] if number % 10 == 0 else {})).encode()
+    good = f'{{"event_id":"{topic}%(n)d","ts":{NOW_MS},"actor_id":"u%(n)d",{REST[topic]}}}'
+    bad = [f'{{"event_id":"{topic}%(n)d",{broken},{REST[topic]}}}' for broken in BROKEN]
+    for number in range(since, since + each):
+        yield ((bad[number % 3] if number % 10 == 0 else good) % {"n": number}).encode()
 
 
 class Sink:
@@ -83,30 +77,34 @@ def series(metrics: Metrics) -> int:
     return sum(len(family.samples) for family in text_string_to_metric_families(metrics.render().decode()))
 
 
-def test_ever_new_accounts_notes_and_queries_make_no_new_series() -> None:
-    async def run() -> list[int]:
-        metrics, sink, lifecycle = Metrics(TOPICS), Sink(), Lifecycle()
-        stages = Stages(
-            lambda: build_actor_stage(SETTINGS), lambda: build_subject_stage(SETTINGS),
-            [Partition(topic, 0) for topic in TOPICS], build_meeting_stage,
-        )  # fmt: skip
-        completion, vitals = Completion(Ledger(10, 10), lifecycle), Vitals(SETTINGS, metrics, stages)
-        to = cast("Any", sink)
-        actors = ActorsAgent(TOPICS, stages, Sources(1, 30_000), to, to, metrics, completion)
-        subjects = SubjectsAgent(stages, to, to, metrics, completion)
-        counts = []
-        for round_ in range(3):
-            for topic in TOPICS:
-                fetched = batch(topic, list(strangers(topic, round_ * EACH)), round_ * EACH)
-                await actors.process(Together([fetched]))
-            blocks, sink.blocks = sink.blocks, []
-            await subjects.process(batch(SETTINGS.topic_actions, blocks, round_ * 100))
-            vitals.look()
-            counts.append(series(metrics))
-        assert lifecycle.failure is None
-        assert sum(stages.tracked().values()) > 10 * EACH
-        return counts
+async def counted(rounds: int, each: int = EACH, topics: Iterable[str] = TOPICS) -> list[int]:
+    """Feed so many new names of each sort in each round; return the number of series after each."""
+    metrics, sink, lifecycle = Metrics(TOPICS), Sink(), Lifecycle()
+    stages = Stages(
+        lambda: build_actor_stage(SETTINGS), lambda: build_subject_stage(SETTINGS),
+        [Partition(topic, 0) for topic in TOPICS], build_meeting_stage,
+    )  # fmt: skip
+    completion, vitals = Completion(Ledger(10, 10), lifecycle), Vitals(SETTINGS, metrics, stages)
+    to = cast("Any", sink)
+    actors = ActorsAgent(TOPICS, stages, Sources(1, 30_000), to, to, metrics, completion)
+    subjects = SubjectsAgent(stages, to, to, metrics, completion)
+    counts = []
+    for round_ in range(rounds):
+        for topic in topics:
+            fetched = batch(topic, list(strangers(topic, round_ * each, each)), round_ * each)
+            await actors.process(Together([fetched]))
+        blocks, sink.blocks = sink.blocks, []
+        await subjects.process(batch(SETTINGS.topic_actions, blocks, round_ * 100))
+        vitals.look()
+        counts.append(series(metrics))
+    assert lifecycle.failure is None
+    assert sum(stages.tracked().values()) > 2 * each
+    read = (sample.value for family in metrics.events.collect() for sample in family.samples)
+    assert sum(read) >= rounds * each
+    return counts
 
-    first, *later = asyncio.run(run())
+
+def test_ever_new_accounts_notes_and_queries_make_no_new_series() -> None:
+    first, *later = asyncio.run(counted(3))
     assert later == [first] * 2
     assert first < 2_000
