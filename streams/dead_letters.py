@@ -8,8 +8,10 @@ mended, which is counted and told in a header.
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, cast
 
 from aiokafka.errors import (
@@ -22,9 +24,10 @@ from aiokafka.errors import (
 from schemas import dead_letters as wire
 from schemas.refusals import Reason
 from streams.errors import ProduceFailed
+from streams.logs import SELDOM_S
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from streams.fetched import FetchedBatch
     from streams.metrics import Metrics
@@ -74,6 +77,38 @@ def unreadable(batch: FetchedBatch) -> Iterator[Letter]:
         yield Letter(StreamReason.UNREADABLE, b"", None, None, headers)
 
 
+class Refusals:
+    """Tells the log of refused records: of each topic and reason the first, and in `SELDOM_S` how many more there were.
+
+    A producer that was released with another format has everything refused, which is no reason for a line each.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._told: dict[tuple[str, str], tuple[float, int]] = {}  # when last, and how many were refused since
+
+    def tell(self, letters: Iterable[Letter]) -> None:
+        """Say where the first of each reason was, with nothing of what is in it."""
+        now_s = self._clock()
+        for reason, some in groupby(sorted(letters, key=lambda one: one.reason), key=lambda one: one.reason):
+            first, *others = some
+            found = wire.read_headers(first.headers)
+            if found is None:
+                continue
+            at = found.last
+            said_s, untold = self._told.get((at.topic, reason), (-SELDOM_S, 0))
+            records = untold + 1 + len(others)
+            if now_s - said_s < SELDOM_S:
+                self._told[at.topic, reason] = said_s, records
+                continue
+            self._told[at.topic, reason] = now_s, 0
+            where = {"topic": at.topic, "partition": at.partition, "offset": at.offset}
+            log.warning(
+                "records refused; see `boostwatch dead-letters`",
+                extra={"fields": {"reason": str(reason), "records": records, **where}},
+            )
+
+
 class DeadLetterWriter:
     """Writes dead letters to the topic's partition that the source's number names, in order."""
 
@@ -81,6 +116,7 @@ class DeadLetterWriter:
         self._producer = producer
         self._metrics = metrics
         self._topic = topic
+        self._refusals = Refusals()
 
     async def write(self, letters: Sequence[Letter], source_partition: int) -> None:
         """Write and wait until the broker has them. Raises ProduceFailed where it takes them in no form."""
@@ -98,6 +134,7 @@ class DeadLetterWriter:
                     await sent
                 except _REFUSED_AS_IT_IS as error:
                     await self._again(some, partition, error)
+            self._refusals.tell(letters)
         except KafkaError as error:
             raise ProduceFailed(
                 f"{len(letters)} dead letters for topic {self._topic} were not acknowledged ({error!r}); start the "

@@ -1,13 +1,23 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from aiokafka.errors import MessageSizeTooLargeError
 
 from schemas import dead_letters as wire
 from schemas.refusals import Reason
 from streams.commits import Partition
-from streams.dead_letters import MENDED_BYTES_MAX, MENDED_HEADER, StreamReason, letter, mended, unreadable
+from streams.dead_letters import (
+    MENDED_BYTES_MAX,
+    MENDED_HEADER,
+    Refusals,
+    StreamReason,
+    letter,
+    mended,
+    unreadable,
+)
 from streams.fetched import FetchedBatch
+from streams.logs import SELDOM_S
 
 LIKES = Partition("likes", 3)
 
@@ -48,3 +58,23 @@ def test_what_cannot_be_read_still_has_its_place() -> None:
     letters = list(unreadable(lost))
     assert [one.reason for one in letters] == [StreamReason.UNREADABLE] * 2
     assert [dict(one.headers)[wire.OFFSET] for one in letters] == [b"10", b"11"]
+
+
+def test_a_flood_of_refusals_is_a_line_for_each_reason_now_and_then_and_says_nothing_of_what_was_in_them(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    now_s = 100.0
+    refusals = Refusals(lambda: now_s)
+    wrong, blank = (letter(batch(b"secret"), 0, reason, "secret") for reason in (Reason.WRONG_TYPE, Reason.QUERY_BLANK))
+    refusals.tell([wrong, blank, wrong])
+    refusals.tell([wrong] * 5)
+    now_s += SELDOM_S
+    refusals.tell([wrong])
+    told = [record.__dict__["fields"] for record in caplog.records]
+    assert [(one["reason"], one["records"]) for one in told] == [
+        ("query_blank", 1),
+        ("wrong_type", 2),
+        ("wrong_type", 6),
+    ]
+    assert (told[0]["topic"], told[0]["partition"], told[0]["offset"]) == ("likes", 3, 7)
+    assert "secret" not in str(told) + caplog.text
