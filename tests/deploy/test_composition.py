@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -13,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.deploy.test_image import COMPOSE
+from streams.embedded import EmbeddedBroker
+from tests.deploy.test_image import COMPOSE, ROOT
 from tests.deploy.test_rules import alerts
 from tests.deploy.tools import DEPLOY, tool
 from tests.integration.worker_process import free_port
+from tests.streams.topic_records import records_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -137,3 +141,20 @@ def test_what_grafana_is_told_agrees_with_the_composition(name: str) -> None:
                 one for one in json.loads(file.read_text())["templating"]["list"] if one["name"] == "datasource"
             )
             assert (chosen["type"], chosen["query"]) == ("datasource", "prometheus"), file
+
+
+def test_the_simulator_writes_traffic_with_the_words_and_the_environment_that_it_is_given() -> None:
+    said = re.search(r'command: (\["simulate", .*\])$', COMPOSE, re.MULTILINE)
+    assert said is not None
+    given = dict(re.findall(r'^    (BOOSTWATCH_\w+): "?(\S+?)"?$', COMPOSE, re.MULTILINE))
+    partitions = int(given["BOOSTWATCH_PARTITIONS"])
+    with EmbeddedBroker(dict.fromkeys(("likes", "follows", "searches"), partitions)) as broker:
+        places = {"kafka:9092": broker.bootstrap, "86400": "2"}
+        words = [places.get(word, word) for word in json.loads(said[1])]
+        settings = {name: places.get(value, value) for name, value in given.items()}
+        done = subprocess.run(
+            [sys.executable, "-m", "streams.cli", *words], cwd=ROOT, env=os.environ | settings, capture_output=True,
+            text=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert records_of(broker.bootstrap, "likes")
