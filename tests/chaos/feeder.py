@@ -60,7 +60,8 @@ class Feeder:
     def stop(self) -> None:
         """End early."""
         self._halt.set()
-        self._thread.join(10)
+        if self._thread.is_alive():
+            self._thread.join(10)
 
     def _run(self) -> None:
         try:

@@ -1,7 +1,9 @@
 """What is bought during a run: waves of purchases of four kinds, accounts that act by a timer, and groups in lockstep.
 
-Each purchase lies within one slot of event time. Timers and groups begin before the live part, so that what tips them
-hangs on what was kept from before.
+Each purchase lies within one slot of event time. Its accounts have each acted once before, on something that nobody
+else touches: an account that was never seen is held against the newcomers of the moment, who in so small a world are
+these very ones; one that was seen is not. Timers and groups begin before the live part, so that
+what tips them hangs on what was kept from before.
 """
 
 from __future__ import annotations
@@ -31,7 +33,13 @@ ACTORS = 60
 """Several times what any kind needs to be flagged."""
 
 EACH = 2
-"""Purchases of each kind in a wave: more, and bought actors would be what newcomers usually are."""
+"""Purchases of each kind in a wave."""
+
+BEFORE_MS = 30_000
+"""From an account's first action to the one that was bought."""
+
+RACK = "rack"
+"""The one device of all bought accounts: without it they would show too little to be far beyond what is asked for."""
 
 LENGTH_MS = (20_000, 100_000)
 """Some are over soon, so that a state that is lost then cannot be had again from what is still to come."""
@@ -115,17 +123,16 @@ def waves(live_from_ms: int, seconds: float) -> list[tuple[int, int]]:
 Make = Callable[[str, str, int, int], tuple[str, dict[str, object]]]
 
 
-def _purchase(rng: Random, name: str, make: Make, begin_ms: int, end_ms: int) -> list[Action]:
+def _purchase(rng: Random, name: str, make: Make, begin_ms: int, end_ms: int) -> Iterator[Action]:
     length_ms = min(rng.randrange(*LENGTH_MS), int(0.8 * (end_ms - begin_ms)))
     start_ms = rng.randrange(begin_ms, end_ms - length_ms + 1)
-    made = []
+    made = {"actor_created_at": start_ms - HOUR_MS, "device_id": RACK, "ip_prefix": f"net-{RACK}"}
     for number in range(ACTORS):
         actor = f"bot-{name}-{number}"
         ts_ms = start_ms + number * length_ms // ACTORS
-        topic, event = make(name, actor, ts_ms, number)
-        event |= {"actor_created_at": start_ms - HOUR_MS, "device_id": f"rack-{name}", "ip_prefix": f"net-{name}"}
-        made.append(_action(ts_ms, topic, actor, event))
-    return made
+        for subject, at_ms in ((f"own-{name}-{number}", ts_ms - BEFORE_MS), (name, ts_ms)):
+            topic, event = make(subject, actor, at_ms, number)
+            yield _action(at_ms, topic, actor, event | made)
 
 
 def _like(name: str, actor: str, ts_ms: int, number: int) -> tuple[str, dict[str, object]]:

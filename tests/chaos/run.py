@@ -17,7 +17,7 @@ from tests.chaos.feeder import Feeder
 from tests.chaos.flags import compare, published
 from tests.chaos.schedule import draw
 from tests.chaos.supervisor import Supervisor
-from tests.chaos.traffic import Stream
+from tests.chaos.traffic import HISTORY_S, Stream
 from tests.chaos.verdict import Verdict
 from tests.chaos.watcher import Watcher
 from tests.integration.worker_process import WorkerProcess
@@ -36,7 +36,7 @@ SESSION_MS = 6_000
 FETCH_BYTES, BATCH_RECORDS = 65_536, 256
 """Small fetches of each partition in turn, so that no partition of a backlog is read hours ahead of the others."""
 
-READY_S, HISTORY_S, DRAIN_S = 300.0, 300.0, 420.0
+READY_S, SENT_S, DRAIN_S = 300.0, 300.0, 420.0
 """Generous: a machine that does other things too makes all of it slow, and none of it wrong."""
 
 
@@ -51,7 +51,7 @@ class Plan:
     workers: int = 2
     checkpoint_ms: int = 2_000
     faults: bool = True
-    history_s: float = 300.0
+    history_s: float = HISTORY_S
 
 
 class ChaosFailed(RuntimeError):  # noqa: N818 - as streams.errors names them
@@ -99,7 +99,7 @@ class _Run:
                 supervisor.want(place)
             self._wait(lambda: self._all_ready(supervisor), READY_S, "workers to be ready")
             feeder.start()
-            self._wait(lambda: feeder.live.is_set() or feeder.done, HISTORY_S, "the history to be sent")
+            self._wait(lambda: feeder.live.is_set() or feeder.done, SENT_S, "the history to be sent")
             director = Director(self._cluster, supervisor, watcher, SESSION_MS / 1_000, self._tell)
             self._tell(f"live: {plan.seconds:.0f} s with {len(events)} faults")
             director.follow(events, time.monotonic(), lambda: self._look(feeder, watcher, supervisor))

@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 
 from deploy.kafka import machine
-from schemas.flags import Kind, Status
+from schemas.flags import Status
 from streams.blocks import BlockHeader, pack
 from tests.chaos.accounts import apply_log
-from tests.chaos.flags import compare, gather
+from tests.chaos.flags import compare, gather, told
 from tests.chaos.proxy import Network, Proxy
-from tests.chaos.purchases import SLOT_MS, purchases, waves
+from tests.chaos.purchases import EACH, MAKERS, SLOT_MS, purchases, waves
 from tests.chaos.schedule import SHORT, Fault, draw
 from tests.chaos.soak import Soak
 from tests.chaos.traffic import Stream
@@ -67,20 +67,25 @@ def test_a_stream_is_the_same_again_and_comes_in_the_order_of_its_times() -> Non
     assert {record.what for record in first} == {"good", "broken", "repeat"}
 
 
-def test_a_purchase_stays_within_its_slot_and_every_kind_is_bought() -> None:
+def test_a_purchase_stays_within_its_slot_by_accounts_seen_before_and_every_kind_is_bought() -> None:
     live_from_ms = NOW_MS - NOW_MS % SLOT_MS + 20_000
     slots: dict[str, set[int]] = {}
-    kinds, others = set(), set()
+    kinds, others, seen = set(), set(), set()
     for action in purchases(1, live_from_ms, 600.0):
         event = json.loads(action.value)
         if "device_id" not in event:
             others.add(event["event_id"][:2])
             continue
-        slots.setdefault(event["device_id"], set()).add(event["ts"] // SLOT_MS)
-        kinds.add(event["event_id"][:2])
+        kind, whose, *rest = event["event_id"].split("-")
+        if whose != "own":
+            slots.setdefault(" ".join([kind, whose, *rest[:-1]]), set()).add(event["ts"] // SLOT_MS)
+            assert event["actor_id"] in seen
+        seen.add(event["actor_id"])
+        kinds.add(kind)
     assert len(waves(live_from_ms, 600.0)) == 2
     assert kinds == {"bl", "bf", "br", "bt"}
     assert others == {"ti", "gr"}
+    assert len(slots) == 2 * len(MAKERS) * EACH
     assert {len(some) for some in slots.values()} == {1}
 
 
@@ -96,13 +101,20 @@ def test_a_row_that_comes_after_a_later_one_of_its_source_is_found_to_be_lost() 
 
 
 def test_flags_that_are_missing_extra_or_end_otherwise_are_told_apart() -> None:
-    a, b, c = (msgspec.structs.replace(flag(subject=one), kind=Kind.LIKE_BOOST) for one in "abc")
+    a, b, c = (flag(subject=one) for one in "abc")
     closed = msgspec.structs.replace(a, status=Status.CLOSED)
-    compared = compare(gather([a, b, flag(subject="d")]), gather([a, closed, c]))  # d is of a kind left out
+    compared = compare(gather([a, b]), gather([a, closed, c]))
     assert [one.subject.id for one in compared.missing] == ["c"]
     assert [one.subject.id for one in compared.extra] == ["b"]
     assert [(ours.status, theirs.status) for ours, theirs in compared.status] == [(Status.OPENED, Status.CLOSED)]
     assert not compared.right
+
+
+def test_a_flag_that_differs_is_told_with_its_numbers_and_what_was_asked() -> None:
+    evidence = msgspec.structs.replace(flag().evidence, numbers={"mix_nats": 7.68, "suspicious": 20.0})
+    text = told(msgspec.structs.replace(flag(subject="a"), evidence=evidence))
+    assert "follower_spike a opened" in text
+    assert "mix_nats 7.68, suspicious 20, asked " in text
 
 
 def test_a_repeat_contradicts_nothing_and_another_score_does() -> None:

@@ -1,10 +1,11 @@
-"""The seeded stream of a run: organic traffic with purchases of three kinds, broken records and repeats in it.
+"""The seeded stream of a run: organic traffic with purchases of four kinds, broken records and repeats in it.
 
 Two runs over one log read its partitions in another order: which topic of a partition comes first is up to the
 fetches, and differs by minutes after a fault. So what is bought here is bought with margin, so that no decision
 hangs on that order: accounts made for it an hour ago that do nothing else, all alike, many of them at once on a
 subject that is new, and all within one slot of five minutes, by which an episode's start and so its id are told.
-The background comes from the simulator at one even rate, without anything that is meant to look like a purchase.
+The background comes from the simulator at one even rate, without anything that is meant to look like a purchase, and
+from so few accounts that the history has shown most of them.
 
 Event time runs as the run does, three hours behind the clock. History goes before and a quiet evening after, both
 sent at once: the first so that there is something usual, the second so that every episode is over in the end.
@@ -37,6 +38,10 @@ LEAD_MS = 10 * MINUTE_MS
 FIRST_S = 20
 """Event time of the first second within its slot of five minutes."""
 
+HISTORY_S, HISTORY_FOLDS = 3_600.0, 12
+"""It begins with next to nothing and grows to the rate of the live part, by e in each of its folds: where all begin at
+once, what is usual is not known yet when a first note has many likes, and what comes of that is up to the order."""
+
 EVENING_PER_S = 0.4
 BEHIND = 1 << 32
 """What is bought comes behind the background of the same moment, the history above all."""
@@ -65,7 +70,7 @@ class Stream:
     seconds: float
     rate_per_s: float
     now_ms: int
-    history_s: float = 300.0
+    history_s: float = HISTORY_S
 
     @property
     def live_from_ms(self) -> int:
@@ -86,11 +91,12 @@ class Stream:
         scenario = Scenario(
             start_ms=self.live_from_ms - history_ms,
             duration_ms=history_ms + int(self.seconds * 1_000),
-            accounts=20_000,
-            notes=8_000,
+            accounts=5_000,
+            notes=4_000,
             keywords=1_000,
             events_per_s=self.rate_per_s,
             live_from_ms=self.live_from_ms,
+            warmup_e_fold_ms=history_ms // HISTORY_FOLDS,
             attacks=(),
             benign=(),
         )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from tests.chaos.exact import differences
+from tests.chaos.flags import told
 from tests.chaos.supervisor import Ends
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class Verdict:
             f"{len(self.theirs.contradictions)} flags of the reference contradict": bool(self.theirs.contradictions),
             f"a worker that was asked to end ended with {dict(self.ends.asked)}": bool(set(self.ends.asked) - {0}),
         }
-        found += [told for told, wrong in facts.items() if wrong]
+        found += [fact for fact, wrong in facts.items() if wrong]
         found += [f"{a.topic}: the uninterrupted worker counted {self._outcomes(a.topic)}, expected {dict(a.expected)}"
                   for a in self.accounts if self._outcomes(a.topic) != dict(a.expected)]  # fmt: skip
         return found
@@ -123,21 +124,23 @@ class Verdict:
         table = Table(title=f"{self.seconds:.0f} s under fire, seed {self.seed}", show_header=False)
         for name, value in self.figures().items():
             if name != "wrong":
-                told = ", ".join(f"{key} {n}" for key, n in value.items()) if isinstance(value, dict) else str(value)
-                table.add_row(name.replace("_", " "), told or "none")
+                text = ", ".join(f"{key} {n}" for key, n in value.items()) if isinstance(value, dict) else str(value)
+                table.add_row(name.replace("_", " "), text or "none")
         console.print(table)
-        for told in self.wrongs:
-            console.print(f"WRONG: {told}", markup=False)
-        for told in self._examples():
-            console.print(f"   {told}", markup=False)
+        for wrong in self.wrongs:
+            console.print(f"WRONG: {wrong}", markup=False)
+        for example in self.examples:
+            console.print(f"   {example}", markup=False)
         console.print("all is as if nothing had been" if not self.wrongs else "not as if nothing had been")
 
-    def _examples(self) -> list[str]:
+    @property
+    def examples(self) -> list[str]:
+        """Some of what differs, in words."""
         found: list[str] = []
         if self.flags is not None:
-            for told, flags in (("missing", self.flags.missing), ("extra", self.flags.extra)):
-                found += [f"{told}: {f.kind} {f.subject.id} from {f.window.start}" for f in flags[:SHOWN]]
-            found += [f"{a.kind} {a.subject.id}: {a.status}, not {b.status}" for a, b in self.flags.status[:SHOWN]]
+            for name, flags in (("missing", self.flags.missing), ("extra", self.flags.extra)):
+                found += [f"{name}: {told(flag)}" for flag in flags[:SHOWN]]
+            found += [f"{told(a)}; uninterrupted {b.status}" for a, b in self.flags.status[:SHOWN]]
         for published in (self.ours, self.theirs):
             found += published.contradictions[:SHOWN] if published else []
         found += [f"record {place}" for account in self.accounts for place in account.examples[:SHOWN]]
