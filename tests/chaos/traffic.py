@@ -4,8 +4,8 @@ Two runs over one log read its partitions in another order: which topic of a par
 fetches, and differs by minutes after a fault. So what is bought here is bought with margin, so that no decision
 hangs on that order: accounts made for it an hour ago that do nothing else, all alike, many of them at once on a
 subject that is new, and all within one slot of five minutes, by which an episode's start and so its id are told.
-The background comes from the simulator at one even rate, without anything that is meant to look like a purchase, and
-from so few accounts that the history has shown most of them.
+The background comes from the simulator at one even rate, without anything that is meant to look like a purchase,
+and from so many accounts that none of them is as busy as a program.
 
 Event time runs as the run does, three hours behind the clock. History goes before and a quiet evening after, both
 sent at once: the first so that there is something usual, the second so that every episode is over in the end.
@@ -91,8 +91,8 @@ class Stream:
         scenario = Scenario(
             start_ms=self.live_from_ms - history_ms,
             duration_ms=history_ms + int(self.seconds * 1_000),
-            accounts=5_000,
-            notes=4_000,
+            accounts=20_000,
+            notes=8_000,
             keywords=1_000,
             events_per_s=self.rate_per_s,
             live_from_ms=self.live_from_ms,
