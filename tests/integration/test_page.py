@@ -231,6 +231,21 @@ def test_a_worker_that_is_stopped_is_told_of_and_what_is_shown_is_marked_as_old(
     look(script)
 
 
+def test_flags_that_do_not_reach_the_page_are_missed_in_words_and_asked_for_again(served: Served, look: Any) -> None:
+    async def script(page: Page) -> None:
+        await page.call("Network.setBlockedURLs", urls=["*/events"])
+        await page.call("Page.reload")
+        told = "document.querySelector('#state-text')?.textContent"
+        await page.until(f"{told} === 'flags do not reach this page; trying again'")
+        served.add()
+        await page.call("Network.setBlockedURLs", urls=[])
+        await page.until("document.querySelectorAll('.card').length === 1")
+        await page.until(f"{told} === 'live, all well'")
+        page.complaints[:] = [one for one in page.complaints if "ERR_BLOCKED" not in one]
+
+    look(script)
+
+
 WATCH_MOVES = """window.most = 0; new MutationObserver(() => {
   window.most = Math.max(window.most, document.getAnimations().length);
 }).observe(document.querySelector("#flags"), { childList: true })"""
