@@ -146,7 +146,7 @@ def test_what_grafana_is_told_agrees_with_the_composition(name: str) -> None:
 def test_the_simulator_writes_traffic_with_the_words_and_the_environment_that_it_is_given() -> None:
     said = re.search(r'command: (\["simulate", .*\])$', COMPOSE, re.MULTILINE)
     assert said is not None
-    given = dict(re.findall(r'^    (BOOSTWATCH_\w+): "?(\S+?)"?$', COMPOSE, re.MULTILINE))
+    given: dict[str, str] = dict(re.findall(r'^    (BOOSTWATCH_\w+): "?(\S+?)"?$', COMPOSE, re.MULTILINE))
     partitions = int(given["BOOSTWATCH_PARTITIONS"])
     with EmbeddedBroker(dict.fromkeys(("likes", "follows", "searches"), partitions)) as broker:
         places = {"kafka:9092": broker.bootstrap, "86400": "2"}
