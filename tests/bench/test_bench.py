@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.bench import paper, report, runs
 from tests.bench.attacked import NAME, purchases
+from tests.bench.checkpoint_share import Shared, asked
 from tests.bench.contestants import BARE_JOB, BYTEWAX, OURS
 from tests.bench.growth_traffic import HOT, Growth
 from tests.bench.peers import environment
@@ -50,6 +51,13 @@ def test_a_peer_that_found_something_else_is_told_what_was_due() -> None:
     due = Outcome(events=10, closed=4, spikes=1)
     assert not due.differs({"events": 10, "closed": 4, "spikes": 1})
     assert due.differs({"events": 10, "closed": 5, "spikes": 1}) == "5 closed instead of 4"
+
+
+def test_a_run_with_checkpoints_is_held_against_its_neighbour_and_one_bad_turn_counts_little() -> None:
+    shared = Shared(with_s=[11e-6, 22e-6, 30e-6], without_s=[10e-6, 20e-6, 10e-6])
+    assert shared.share == pytest.approx(1 / 11)
+    (wanted,) = asked(shared)
+    assert wanted.what.endswith("(9 to 67 in 3 turns)")
 
 
 def run(name: str, rate: float, wrong: str = "") -> Run:
