@@ -19,7 +19,7 @@ from detectors.kept_state import KeptState, Part
 from detectors.lifecycle import Lifecycle
 from detectors.models import LaneModels
 from detectors.pools import EPOCH_MS, close_epoch
-from detectors.sources import Sources
+from detectors.sources import LAST_MS, Sources
 from detectors.subject_kernel import (
     ALL_DONE,
     CLOCK,
@@ -53,6 +53,8 @@ from schemas.hashing import hash_id
 from schemas.verdicts import Judgement
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from detectors.actions import Actions
@@ -98,15 +100,21 @@ class SubjectStage(KeptState):
 
     def apply(self, actions: Actions, source: str) -> list[Flag]:
         """Apply actions of one source, in their order. Return the flags that they bring, in order of decision."""
+        return self.apply_all(actions, [(source, len(actions))])
+
+    def apply_all(self, actions: Actions, sources: Sequence[tuple[str, int]]) -> list[Flag]:
+        """Apply the actions of several sources, those of one after those of the other: as if each had come apart.
+
+        `sources` says how many are of each, in their order.
+        """
         if len(actions) == 0:
             return []
-        columns = columns_of(actions)
-        others_ms = self._sources.others(source)
+        columns = columns_of(actions)._replace(watermark=self._complete(actions.watermark, sources))
         flags: list[Flag] = []
         at = 0
         while True:
             state = self._tables.state
-            at = walk(state, columns, at, others_ms, self._clock_ms, self._due_ms)
+            at = walk(state, columns, at, LAST_MS, self._clock_ms, self._due_ms)
             out = state.out
             reason = int(out[REASON])
             self._clock_ms = int(out[CLOCK])
@@ -120,8 +128,18 @@ class SubjectStage(KeptState):
                 flags += self._make_room(int(out[ROOM_LANE]))
             else:
                 flags += self._hear(actions, at - 1)
-        self._sources.speak(source, int(actions.watermark[-1]))
         return flags
+
+    def _complete(self, watermarks: NDArray[np.int64], sources: Sequence[tuple[str, int]]) -> NDArray[np.int64]:
+        """Return for each action the least watermark of all live sources after it, and take note of these."""
+        least = np.empty(len(watermarks), np.int64)
+        at = 0
+        for source, count in sources:
+            own = watermarks[at : at + count]
+            np.minimum(own, self._sources.others(source), out=least[at : at + count])
+            self._sources.speak(source, int(own[-1]))
+            at += count
+        return least
 
     def note_judged(self, most: int) -> None:
         """From here on note down what is looked at of crowds, `most` times: for learning (`Suspects.judged`)."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from schemas.compiled import compiled
+from schemas.words import PAD_BYTES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,6 +66,22 @@ class Pieces(Sequence[Any]):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}.of({list(self)!r})"
+
+    @classmethod
+    def joined(cls, columns: Sequence[Self]) -> Self:
+        """Return the strings of several columns, one after the other; of each buffer only what they lie in is kept."""
+        parts: list[bytes] = []
+        starts: list[NDArray[np.int64]] = []
+        at = 0
+        for column in columns:
+            first = int(column.starts.min(initial=len(column.buffer)))
+            end = int((column.starts + np.maximum(column.sizes, 0)).max(initial=first))
+            parts.append(column.buffer[first:end])
+            starts.append(column.starts + (at - first))
+            at += end - first
+        # Loads of eight bytes at the last one stay inside of the buffer.
+        buffer = b"".join([*parts, bytes(PAD_BYTES)])
+        return cls(buffer, np.concatenate(starts), np.concatenate([column.sizes for column in columns]))
 
     def followed_by(self, other: Self) -> Self:
         """Return these strings and then the other ones."""

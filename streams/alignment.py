@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
+from streams.fetched import FetchedBatch
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from streams.commits import Partition, Ticket
-    from streams.fetched import FetchedBatch
 
 SKEW_MS = 5_000
 """How far one number's records may be ahead of another's: accounts that act together do so within minutes, and who of
@@ -111,15 +112,38 @@ class _Line:
         return (_AFTER_ALL if self.ended or self.given_up else self.known_ms, self.order)
 
     @property
-    def first_ends(self) -> tuple[int, int]:
-        """The place in the order of the last record of the first batch held. What could not be read has no time."""
-        batch = self.held[0]
-        return (int(batch.merge_ms[-1]) if len(batch) else _BEFORE_ALL, self.order)
+    def breaks_at(self) -> tuple[int, int]:
+        """The place in the order behind which nothing goes on yet: of what could not be read, it ends a batch."""
+        last_ms = _BEFORE_ALL
+        for number, batch in enumerate(self.held, 1):
+            last_ms = int(batch.merge_ms[-1]) if len(batch) else last_ms
+            if batch.unreadable and number < len(self.held):
+                return (last_ms, self.order)
+        return (_AFTER_ALL, self.order)
 
-    def count_until(self, until: tuple[int, int]) -> int:
-        """Return how many records of the first batch held come up to a place in the order."""
+    def times_until(self, until: tuple[int, int]) -> NDArray[np.int64]:
+        """Return the times of the records held that come up to a place in the order and can go on as one batch."""
         side: Literal["left", "right"] = "right" if self.order <= until[1] else "left"
-        return int(np.searchsorted(self.held[0].merge_ms, until[0], side=side))
+        times: list[NDArray[np.int64]] = []
+        for batch in self.held:
+            count = int(np.searchsorted(batch.merge_ms, until[0], side=side))
+            times.append(batch.merge_ms[:count])
+            if count < len(batch) or batch.unreadable:
+                break
+        return np.concatenate(times)
+
+    def take(self, count: int) -> FetchedBatch | None:
+        """Take so many records as one batch, with all that could not be read behind them."""
+        taken: list[FetchedBatch] = []
+        while self.held and len(self.held[0]) <= count:
+            taken.append(self.held.popleft())
+            count -= len(taken[-1])
+            if taken[-1].unreadable:
+                break
+        if self.held and count and not (taken and taken[-1].unreadable):
+            first, self.held[0] = self.held[0].cut(count)
+            taken.append(first)
+        return FetchedBatch.joined(taken) if taken else None
 
 
 class Aligner:
@@ -235,28 +259,16 @@ class Aligner:
 
     def _next(self, lines: list[_Line], cap: tuple[int, int]) -> Together | None:
         heads = [line for line in lines if line.held]
-        # Only of the first batch of each, so that none has to be joined: what is behind it comes the next time.
-        until = min(cap, *(line.bound for line in lines), *(line.first_ends for line in heads if len(line.held) > 1))
-        counts = [line.count_until(until) for line in heads]
+        until = min(cap, *(line.bound for line in lines), *(line.breaks_at for line in heads))
+        times = [line.times_until(until) for line in heads]
+        counts = list(map(len, times))
         if sum(counts) > self._records_max:
-            times = [line.held[0].merge_ms[:count] for line, count in zip(heads, counts, strict=True)]
             counts = _counts_of_first(times, self._records_max)
-        taken = [self._take(line, count) for line, count in zip(heads, counts, strict=True)]
+        taken = [line.take(count) for line, count in zip(heads, counts, strict=True)]
         batches = [batch for batch in taken if batch is not None]
+        self.held_bytes -= sum(batch.size_bytes for batch in batches)
+        self.held_records -= sum(map(len, batches))
         return Together(batches) if batches else None
-
-    def _take(self, line: _Line, count: int) -> FetchedBatch | None:
-        """Take so many records of the first batch held of a partition, with all that could not be read behind them."""
-        batch = line.held[0]
-        if count == len(batch):
-            line.held.popleft()
-        elif count:
-            batch, line.held[0] = batch.cut(count)
-        else:
-            return None
-        self.held_bytes -= batch.size_bytes
-        self.held_records -= len(batch)
-        return batch
 
     def _by_number(self) -> Iterable[list[_Line]]:
         numbers: dict[int, list[_Line]] = {}

@@ -55,16 +55,25 @@ class Gathered(NamedTuple):
         return b"".join([_TEXT_BYTES.pack(len(text)), *columns])
 
 
-def gather(columns: Sequence[Sequence[str | None]], places: NDArray[np.int64]) -> Gathered:
-    """Put names together that stand in columns of equal length: name i in column `places[i, 0]`, row `places[i, 1]`."""
-    texts = [Texts.over(column) for column in columns]
-    buffers = [np.frombuffer(text.buffer, np.uint8) for text in texts]
+def gather(columns: Sequence[Sequence[Sequence[str | None]]], places: NDArray[np.int64]) -> Gathered:
+    """Put names together that stand in columns of equal length: name i in column `places[i, 0]`, row `places[i, 1]`.
+
+    A column is given as pieces, one behind the other.
+    """
+    texts = [[Texts.over(piece) for piece in column] for column in columns]
+    buffers = [[np.frombuffer(piece.buffer, np.uint8) for piece in column] for column in texts]
     column, row = places[:, 0], places[:, 1]
-    sizes = np.stack([text.sizes for text in texts])[column, row].astype(np.int64)
+    sizes = np.stack([np.concatenate([piece.sizes for piece in pieces]) for pieces in texts])[column, row]
+    sizes = sizes.astype(np.int64)
     sizes[(sizes < 0) | (sizes > NAME_BYTES_MAX)] = 0
     ends = np.zeros(len(places) + 1, np.int64)
     np.cumsum(sizes, out=ends[:-1])
-    starts = np.stack([text.starts + buffer.ctypes.data for text, buffer in zip(texts, buffers, strict=True)])
+    starts = np.stack(
+        [
+            np.concatenate([piece.starts + buffer.ctypes.data for piece, buffer in zip(pieces, own, strict=True)])
+            for pieces, own in zip(texts, buffers, strict=True)
+        ]
+    )
     text = np.empty(int(ends[-2]) if len(places) else 0, np.uint8)
     _copy(starts[column, row], ends, text)
     del buffers  # the addresses hold until here

@@ -126,6 +126,11 @@ class Ledger:
         """Say whether a partition has as many batches in flight as it may have."""
         return len(self._queues.get(source, ())) >= self.batches_max
 
+    def busy(self, source: Partition) -> bool:
+        """Say whether a partition is full, or has a batch that no agent has begun: what comes next goes together."""
+        queue = self._queues.get(source)
+        return queue is not None and bool(queue) and (self.full(source) or queue[-1].state is State.QUEUED)
+
     @property
     def crowded(self) -> bool:
         """Whether all partitions together have as many bytes in flight as they may have."""

@@ -143,7 +143,7 @@ class BatchConsumer(driver.Consumer):
                 if not (self.aligner.takes(batch.source) and self.aligner.add(batch)):
                     await self._hand_over([batch], batch)
         self.aligner.look(reached)
-        for together in self.aligner.ready(self.ledger.full):
+        for together in self.aligner.ready(self.ledger.busy):
             await asyncio.sleep(0)
             if not self._flows(generation):
                 return False

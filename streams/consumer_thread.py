@@ -141,12 +141,15 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     def _take_ready(
         self, fetcher: Any, active: set[Partition], records_max: int, collected: dict[Partition, RawFetch]
     ) -> bool:
-        """Add what has arrived to `collected`, partition by partition, until there are `records_max` records.
+        """Add what has arrived to `collected`, about `records_max` records, as much of one partition as of another.
 
+        What is taken of one topic alone waits for the others of its number, and goes on in pieces.
         False where a partition does not go on where it was left: what is collected must be worked on first.
         """
+        ready = list(fetcher._records)
+        share = max(1, 2 * records_max // max(1, len(ready)))
         count = 0
-        for tp in list(fetcher._records):
+        for tp in ready:
             if tp not in active:
                 if not fetcher._subscriptions.is_assigned(tp):
                     del fetcher._records[tp]
@@ -159,7 +162,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             del fetcher._records[tp]
             if not isinstance(fetched, FetchResult):
                 fetched.check_raise()
-            raw = take_raw(fetched, source, records_max)
+            raw = take_raw(fetched, source, share)
             if fetched.has_more():
                 fetcher._records[tp] = fetched  # at the end: the other partitions have their turn
             else:
@@ -167,7 +170,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             if raw is not None:
                 collected[source] = raw if before is None else before.joined(raw)
                 count += raw.offset_next - raw.offset_first
-            if count >= records_max:
+            if count >= 2 * records_max:
                 break
         return True
 

@@ -78,6 +78,29 @@ class FetchedBatch:
         first.merge_ms, rest.merge_ms = self.merge_ms[:row], self.merge_ms[row:]
         return first, rest
 
+    @classmethod
+    def joined(cls, batches: Sequence[FetchedBatch]) -> FetchedBatch:
+        """Return consecutive batches of one partition as one; only the last may have something unreadable."""
+        if len(batches) == 1:
+            return batches[0]
+        bases = np.cumsum([0, *map(len, batches)]).tolist()
+        joined = cls(
+            batches[0].source,
+            Pieces.joined([Pieces.over(batch.values) for batch in batches]),
+            Pieces.joined([Pieces.over(batch.keys) for batch in batches]),
+            np.concatenate([batch.offsets for batch in batches]),
+            np.concatenate([batch.timestamps for batch in batches]),
+            {
+                at + base: some
+                for batch, base in zip(batches, bases, strict=False)
+                for at, some in batch.headers.items()
+            },
+            batches[-1].offset_next,
+            batches[-1].unreadable,
+        )
+        joined.merge_ms = np.concatenate([batch.merge_ms for batch in batches])
+        return joined
+
     @property
     def tickets(self) -> list[Ticket]:
         """The entry in the ledger, where there is one."""

@@ -20,7 +20,8 @@ from schemas.columns import Topic
 from schemas.decode import decode_batch
 from schemas.flags import Mode
 from schemas.texts import differing
-from streams.blocks import BlockHeader, pack, unpack
+from streams.block_parts import BlockHeader
+from streams.blocks import pack, unpack
 from streams.surges import pack_all as pack_surges
 from streams.surges import unpack as unpack_surges
 

@@ -8,7 +8,8 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from streams.blocks import BlockHeader, pack_watermark
+from streams.block_parts import BlockHeader
+from streams.blocks import pack_watermark
 from streams.errors import ProduceFailed
 from streams.publish import all_of
 from streams.stages import ACTORS, GROUPS, SUBJECTS

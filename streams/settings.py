@@ -103,7 +103,7 @@ class Settings(BaseSettings):
     fetch_bytes_max: int = Field(
         default=4 * MIB, ge=64 * 1024, le=256 * MIB, description="65536 to 268435456, per partition and fetch"
     )
-    fetch_wait_ms: int = Field(default=200, ge=1, le=10_000, description="1 to 10000")
+    fetch_wait_ms: int = Field(default=100, ge=1, le=10_000, description="1 to 10000")
     batch_records_max: int = Field(
         default=8_192, ge=1, le=1_000_000, description="1 to 1000000, records handled as one batch"
     )

@@ -11,7 +11,7 @@ import msgspec
 
 from detectors.state import Delta, SnapshotMismatchError
 from detectors.watermark import START_MS
-from streams.blocks import source_name
+from streams.block_parts import source_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

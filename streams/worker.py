@@ -19,17 +19,19 @@ from typing import TYPE_CHECKING, NoReturn
 from aiokafka.errors import KafkaError
 
 from streams import clients, topics
-from streams.agents import ActorsAgent, Completion, SubjectsAgent
+from streams.agents import ActorsAgent, SubjectsAgent
 from streams.answering import Answering
 from streams.app import add_agents, build_app
 from streams.checkpoints import Checkpoints
 from streams.commits import Ledger, Partition
+from streams.completion import Completion
 from streams.connections import planned_topics, security_of
 from streams.dead_letters import DeadLetterWriter
 from streams.errors import BoostwatchError, BrokerError
 from streams.groups_agent import GroupsAgent
 from streams.lifecycle import Lifecycle
 from streams.metrics import Metrics
+from streams.outgoing import Gatherer
 from streams.pipeline import build_actor_stage, build_group_stage, build_meeting_stage, build_subject_stage, warm_up
 from streams.publish import Publisher
 from streams.recent import RecentFlags
@@ -194,7 +196,8 @@ class Worker:
         )
         completion = Completion(self._ledger, lifecycle)
         named = {name: topic for topic, name in settings.input_topics.items()}
-        actors = ActorsAgent(named, stages, sources, self._publisher, dead_letters, self._metrics, completion)
+        gatherer = Gatherer(self._publisher, sources, completion, self._metrics, lifecycle)
+        actors = ActorsAgent(named, stages, sources, self._publisher, dead_letters, self._metrics, completion, gatherer)
         subjects = SubjectsAgent(stages, self._publisher, dead_letters, self._metrics, completion)
         groups = GroupsAgent(stages, self._publisher, dead_letters, self._metrics, completion)
         self._turns = {ACTORS: actors.turn, SUBJECTS: subjects.turn, GROUPS: groups.turn}

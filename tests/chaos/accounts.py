@@ -86,19 +86,18 @@ def apply_log(records: list[Any]) -> Applied:
         except BlockRefused:
             refused += 1
             continue
-        if not len(block.offsets):
-            continue
-        source = block.header.topic, block.header.partition
-        reached = seen.get((record.partition, *source), -1)
-        for offset in block.offsets.tolist():
-            place = (*source, offset)
-            if offset <= reached:
-                resent += 1
-                dropped.add(place)
-            else:
-                twice += place in once
-                once.add(place)
-        seen[record.partition, *source] = max(reached, int(block.offsets[-1]))
+        for header, start, end in block.parts:
+            source = header.topic, header.partition
+            reached = seen.get((record.partition, *source), -1)
+            for offset in block.offsets[start:end].tolist():
+                place = (*source, offset)
+                if offset <= reached:
+                    resent += 1
+                    dropped.add(place)
+                else:
+                    twice += place in once
+                    once.add(place)
+                seen[record.partition, *source] = max(reached, offset)
     return Applied(once, twice, dropped - once, resent, refused)
 
 

@@ -17,7 +17,8 @@ import pytest
 
 from deploy.kafka import machine
 from schemas.flags import Status
-from streams.blocks import BlockHeader, pack
+from streams.block_parts import BlockHeader
+from streams.blocks import pack
 from tests.chaos.accounts import apply_log
 from tests.chaos.flags import compare, gather, told
 from tests.chaos.proxy import Network, Proxy

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -10,7 +11,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectors.actions import Trait
+from detectors.actions import Actions, Trait
 from schemas.columns import Verb
 from schemas.flags import Kind, Mode, Severity, Status
 from tests.detectors.subject_traffic import (
@@ -167,16 +168,26 @@ class TestNothingDependsOnCuts:
         """The order of rows is fixed by the turns; each turn's rows may come at once or one by one."""
         acts = mixed_traffic(seed=3)
         streams = [actions_of(acts[0::2]), actions_of(acts[1::2])]
-        whole, single = stage(), stage()
+        whole, single, joint = stage(), stage(), stage()
         at = [0, 0]
         flags: list[list[Flag]] = [[], []]
+        taken: list[tuple[int, Actions]] = []
         for source, count in [*turns, (0, len(acts)), (1, len(acts))]:
             rows = np.arange(at[source], min(at[source] + count, len(streams[source])))
             at[source] += len(rows)
             flags[0] += whole.apply(streams[source].take(rows), f"s{source}")
             for row in rows:
                 flags[1] += single.apply(streams[source].take(np.array([row])), f"s{source}")
+            if len(rows):
+                taken.append((source, streams[source].take(rows)))
         assert encoded(flags[0]) == encoded(flags[1])
+        columns = {
+            field.name: np.concatenate([getattr(each, field.name) for _, each in taken])
+            for field in fields(Actions)
+            if field.name != "names"
+        }
+        every = Actions(**columns, names=actions_of(acts).names)
+        assert encoded(joint.apply_all(every, [(f"s{n}", len(each)) for n, each in taken])) == encoded(flags[0])
 
     def test_the_flag_id_outlives_a_small_reordering(self) -> None:
         acts = attacked_account()

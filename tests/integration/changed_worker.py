@@ -36,6 +36,8 @@ from streams.pipeline import build_subject_stage
 from streams.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from detectors.actions import Actions
     from detectors.arena import Arena
 
@@ -94,9 +96,9 @@ class CountingSubjects:
         flags = [retraction(past.flag, 0)] if judgement is Judgement.DISMISSED else []
         return Answered(past.flag.kind, judgement, flags)
 
-    def apply(self, actions: Actions, source: str) -> list[Flag]:
+    def apply_all(self, actions: Actions, sources: Sequence[tuple[str, int]]) -> list[Flag]:
         flags = []
-        self._real.apply(actions, source)
+        self._real.apply_all(actions, sources)
         for subject, ts in zip(actions.subject.tolist(), actions.ts.tolist(), strict=True):
             if subject == STUCK and "sticky" in sys.argv:
                 time.sleep(STUCK_S)

@@ -87,8 +87,9 @@ def test_a_backlog_is_marked_in_the_order_of_its_times_also_across_a_kill(
     found: dict[tuple[str, int, int], set[int]] = {}
     for record in drain(kafka, names.actions):
         block = unpack(record.value)
-        for offset, mark in zip(block.offsets.tolist(), block.actions.mark.tolist(), strict=True):
-            found.setdefault((block.header.topic, block.header.partition, offset), set()).add(mark)
+        for header, start, end in block.parts:
+            for offset, mark in zip(block.offsets[start:end], block.actions.mark[start:end], strict=True):
+                found.setdefault((header.topic, header.partition, int(offset)), set()).add(int(mark))
     expected = expected_marks(kafka, names)
     assert len(set(expected.values())) > 5
     assert found == {place: {mark} for place, mark in expected.items()}

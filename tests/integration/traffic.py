@@ -119,5 +119,6 @@ def forwarded(bootstrap: str, names: TopicNames) -> dict[tuple[str, int], list[i
         if not record.value.startswith(b"bwab"):
             continue
         block = unpack(record.value)
-        found[block.header.topic, block.header.partition] += block.offsets.tolist()
+        for header, start, end in block.parts:
+            found[header.topic, header.partition] += block.offsets[start:end].tolist()
     return {source: sorted(offsets) for source, offsets in found.items()}

@@ -7,16 +7,12 @@ import json
 from typing import Any
 
 import numpy as np
-import pytest
 
-from detectors.actions import Actions
-from detectors.actors import EventNames
 from schemas.columns import Topic
 from schemas.decode import decode_batch
-from streams import agents
-from streams.agents import Completion, cut_to_size, misrouted_keys
-from streams.blocks import BlockHeader, pack_all, unpack
+from streams.agents import misrouted_keys
 from streams.commits import Ledger, Partition
+from streams.completion import Completion
 from streams.errors import ProduceFailed
 from streams.fetched import FetchedBatch
 from streams.lifecycle import Lifecycle
@@ -53,45 +49,13 @@ def test_refused_records_do_not_shift_the_keys() -> None:
     assert misrouted(["a", "b"], [b"b", b"b"], garbage_at=0) == 1
 
 
-def some_actions(n: int) -> Actions:
-    values: list[bytes | None] = [follow(f"actor {i}") for i in range(n)]
-    events, _ = decode_batch(Topic.FOLLOWS, values, None)
-    return Actions(
-        ts=events.ts,
-        watermark=events.ts - 120_000,
-        verb=events.verb,
-        subject=events.subject,
-        actor=events.actor,
-        owner=events.owner,
-        item=events.item,
-        position=events.position,
-        device=events.device.astype(np.uint32),
-        mark=np.zeros(n, np.int8),
-        traits=np.zeros(n, np.uint16),
-        names=EventNames(events),
-    )
-
-
-def test_blocks_are_cut_to_their_size_and_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(agents, "BLOCK_BYTES_MAX", 2_000)
-    actions = some_actions(1_000)
-    offsets, starts, header = np.arange(1_000), np.array([0, 10, 1_000]), BlockHeader(*FOLLOWS, 0, 999, 0)
-    small, large = cut_to_size(pack_all(actions, offsets, starts, header), actions, offsets, starts, header)
-    assert (len(small), len(large) > 2) == (1, True)
-    values = small + large
-    blocks = [unpack(value) for value in values]
-    assert max(map(len, values)) <= 2_000
-    assert np.concatenate([block.offsets for block in blocks]).tolist() == list(range(1_000))
-    assert np.concatenate([block.actions.actor for block in blocks]).tolist() == actions.actor.tolist()
-
-
 def finished_after(*sent: Any) -> tuple[dict[Partition, int], BaseException | None]:
     async def finish() -> tuple[dict[Partition, int], BaseException | None]:
         ledger, lifecycle = Ledger(10, 10), Lifecycle()
         batch = fetched([b""], [None])
         batch.ticket = ledger.open(FOLLOWS, 0, 1, 1)
         assert ledger.start(batch.ticket)
-        Completion(ledger, lifecycle).finish_after(batch, [one() for one in sent])
+        Completion(ledger, lifecycle).finish_after([batch], [one() for one in sent])
         for _ in range(10):
             await asyncio.sleep(0)
         return ledger.committable(), lifecycle.failure

@@ -275,3 +275,18 @@ def test_what_was_forgotten_does_not_come() -> None:
     fetching.look()
     assert fetching.went == []
     assert fetching.aligner.held_bytes == 0
+
+
+def test_what_came_while_a_number_was_busy_goes_on_as_one_batch_of_each_topic() -> None:
+    fetching = Fetching(three([], [1, 2, 3, 4, 5, 6], [2, 3, 4, 5]), records_max=50, busy={LIKES})
+    for _ in range(3):
+        fetching.fetch(LIKES, 2)
+        fetching.fetch(FOLLOWS, 1)
+        fetching.look()
+    assert fetching.went == []
+    fetching.busy.clear()
+    fetching.fetch(FOLLOWS, 1)
+    fetching.look()
+    assert [[len(batch) for batch in together.batches] for together in fetching.went] == [[6, 4]]
+    assert fetching.order() == fetching.merged()
+    assert (fetching.aligner.held_records, fetching.aligner.held_bytes) == (0, 0)

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from dataclasses import fields
-from itertools import pairwise
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -10,10 +10,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from detectors.actions import Actions
+from detectors.actions import Actions, partition_of
 from schemas.hashing import hash_id
+from streams import blocks
 from streams.block_kernels import NAMED_ONE_IN
-from streams.blocks import NAMED_MARK_MIN, BlockHeader, BlockRefused, Origin, pack, pack_all, pack_watermark, unpack
+from streams.block_parts import BlockHeader, Part
+from streams.blocks import (
+    NAMED_MARK_MIN,
+    Block,
+    BlockRefused,
+    Origin,
+    Outgoing,
+    pack,
+    pack_all,
+    pack_watermark,
+    unpack,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -101,18 +113,62 @@ def test_what_is_packed_comes_out_the_same(packed: tuple[Actions, np.ndarray[Any
         assert after.dtype == before.dtype, name
 
 
+def rows_of(block: Block, part: Part) -> dict[str, list[int]]:
+    here = slice(part.start, part.end)
+    columns = {name: getattr(block.actions, name)[here].tolist() for name in COLUMNS}
+    return columns | {"offsets": block.offsets[here].tolist()}
+
+
+def columns_of(actions: Actions, offsets: Any, rows: Any) -> dict[str, list[int]]:
+    return {name: getattr(actions, name)[rows].tolist() for name in COLUMNS} | {"offsets": offsets[rows].tolist()}
+
+
 @settings(deadline=None)
-@given(some_actions(), st.data())
-def test_blocks_that_are_packed_together_are_those_packed_apart(
-    packed: tuple[Actions, np.ndarray[Any, np.dtype[np.int64]]], data: st.DataObject
+@given(st.lists(some_actions(), max_size=4), st.integers(1, 3), st.integers(1, 3), st.sampled_from([300, 1 << 20]))
+def test_batches_of_several_sources_come_out_by_partition_and_source_in_their_order(
+    packed: list[tuple[Actions, Any]], sources: int, partitions: int, bytes_max: int
 ) -> None:
-    actions, offsets = packed
-    n = len(actions)
-    cuts = sorted(data.draw(st.lists(st.integers(0, n), max_size=4)))
-    values = pack_all(actions, offsets, np.array([0, *cuts, n]), HEADER)
-    for value, (start, end) in zip(values, pairwise([0, *cuts, n]), strict=True):
-        rows = np.arange(start, end)
-        assert value == pack(actions.take(rows), offsets[rows], HEADER)
+    headers = [BlockHeader("likes", n % sources, 7 * n, 7 * n + 6, 1_000 + n) for n in range(len(packed))]
+    batches = [Outgoing(header, *one) for header, one in zip(headers, packed, strict=True)]
+    # A source goes on where it was.
+    for n, batch in enumerate(batches):
+        batch.offsets[:] += n * 2**50
+        batch.actions.watermark[:] += n * 2**50
+    with patch.object(blocks, "BLOCK_BYTES_MAX", bytes_max):
+        values = pack_all(batches, partitions)
+    found: dict[tuple[int, int], list[dict[str, list[int]]]] = {}
+    for number, value, told in values:
+        block = unpack(value)
+        assert {(part.header.topic, part.header.partition) for part in block.parts} <= told
+        for part in block.parts:
+            assert part.header.offset_last == max(h.offset_last for h in headers if h.source == part.header.source)
+            found.setdefault((number, part.header.partition), []).append(rows_of(block, part))
+    joined = {
+        key: {name: [one for piece in pieces for one in piece[name]] for name in pieces[0]}
+        for key, pieces in found.items()
+    }
+    expected: dict[tuple[int, int], dict[str, list[int]]] = {}
+    for batch in batches:
+        partition = partition_of(batch.actions.subject, partitions)
+        for number in np.unique(partition).tolist():
+            columns = columns_of(batch.actions, batch.offsets, np.flatnonzero(partition == number))
+            before = expected.setdefault((number, batch.header.partition), {name: [] for name in columns})
+            for name, column in columns.items():
+                before[name] += column
+    assert joined == expected
+
+
+def test_a_block_that_is_too_large_is_cut_and_keeps_names_and_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "BLOCK_BYTES_MAX", 900)
+    actions, offsets = example(200)
+    whole = [Outgoing(BlockHeader("likes", n, 100, 500, 0), actions, offsets) for n in (0, 1)]
+    values = [value for _, value, _ in pack_all(whole, 1)]
+    assert len(values) > 2
+    assert max(map(len, values)) <= 900
+    read = [unpack(value) for value in values]
+    assert np.concatenate([block.offsets for block in read]).tolist() == [*offsets.tolist(), *offsets.tolist()]
+    subjects = [block.actions.names.find(key) for block in read for key in block.actions.subject.tolist()]
+    assert subjects == [f"u{i % 7}" for i in range(200)] * 2
 
 
 def test_names_can_be_taken_from_the_events_that_the_actions_were_made_of() -> None:
@@ -120,8 +176,17 @@ def test_names_can_be_taken_from_the_events_that_the_actions_were_made_of() -> N
     n = len(actions)
     rows = np.arange(n, dtype=np.int32)[::-1].copy()
     texts = ([f"subject {i}" for i in range(n)], [None] * n, [None] * n, [f"actor {i}" for i in range(n)])
-    (value,) = pack_all(actions, offsets, np.array([0, n]), HEADER, Origin(texts, rows))
-    names = unpack(value).actions.names
+    # Behind another batch, whose names must not be taken for these.
+    others = (["other"] * 3, [None] * 3, [None] * 3, ["other"] * 3)
+    foreign = replace(actions.take(np.arange(3)), subject=hashed(["x", "y", "z"]), actor=hashed(["p", "q", "r"]))
+    before = Outgoing(BlockHeader("a", 0, 0, 2, 0), foreign, offsets[:3], Origin(others, rows[-3:]))
+    ((_, value, _),) = pack_all([Outgoing(HEADER, actions, offsets, Origin(texts, rows)), before], 1)
+    block = unpack(value)
+    assert [(part.header.source, part.start, part.end) for part in block.parts] == [
+        ("a/0", 0, 3),
+        ("likes/3", 3, n + 3),
+    ]
+    names = block.actions.names
     assert names.find(int(actions.subject[3])) == f"subject {n - 1 - 3}"
     assert names.find(int(actions.actor[1])) == f"actor {n - 1 - 1}"
     rare = [row for row in range(n) if (int(actions.actor[row]) ^ int(offsets[row])) % NAMED_ONE_IN]

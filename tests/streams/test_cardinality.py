@@ -9,12 +9,14 @@ import numpy as np
 from prometheus_client.parser import text_string_to_metric_families
 
 from schemas.columns import Topic
-from streams.agents import ActorsAgent, Completion, SubjectsAgent
+from streams.agents import ActorsAgent, SubjectsAgent
 from streams.alignment import Together
 from streams.commits import Ledger, Partition
+from streams.completion import Completion
 from streams.fetched import FetchedBatch
 from streams.lifecycle import Lifecycle
 from streams.metrics import Metrics
+from streams.outgoing import Gatherer
 from streams.pipeline import build_actor_stage, build_meeting_stage, build_subject_stage
 from streams.settings import Settings
 from streams.sources import Sources
@@ -86,12 +88,15 @@ async def counted(rounds: int, each: int = EACH, topics: Iterable[str] = TOPICS)
     )  # fmt: skip
     completion, vitals = Completion(Ledger(10, 10), lifecycle), Vitals(SETTINGS, metrics, stages)
     to = cast("Any", sink)
-    actors = ActorsAgent(TOPICS, stages, Sources(1, 30_000), to, to, metrics, completion)
+    sources = Sources(1, 30_000)
+    gatherer = Gatherer(to, sources, completion, metrics, lifecycle)
+    actors = ActorsAgent(TOPICS, stages, sources, to, to, metrics, completion, gatherer)
     subjects = SubjectsAgent(stages, to, to, metrics, completion)
     for round_ in range(rounds):
         for topic in topics:
             fetched = batch(topic, list(strangers(topic, round_ * each, each)), round_ * each)
             await actors.process(Together([fetched]))
+        await gatherer.send()
         blocks, sink.blocks = sink.blocks, []
         await subjects.process(batch(SETTINGS.topic_actions, blocks, round_ * 100))
         vitals.look()

@@ -106,6 +106,15 @@ def test_bounds_count_batches_by_partition_and_bytes_together() -> None:
     assert state() == (False, False, False)
 
 
+def test_a_partition_is_busy_while_a_batch_of_it_waits_for_its_agent() -> None:
+    book = ledger()
+    assert not book.busy(LIKES)
+    ticket = book.open(LIKES, 0, 5, 1)
+    assert book.busy(LIKES)
+    book.start(ticket)
+    assert not book.busy(LIKES)
+
+
 def test_waiting_ends_when_all_is_done_and_gives_up_in_time() -> None:
     async def settle() -> tuple[bool, bool]:
         book = ledger()

@@ -137,6 +137,33 @@ def test_headers_are_kept_where_there_are_any() -> None:
     assert [cut.headers for cut in read(log, records_max=1)] == [{}, {}, {0: [("a", b"1"), ("b", None)]}]
 
 
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.none() | st.binary(max_size=20), st.none() | st.binary(max_size=20)), min_size=1, max_size=30
+    ),
+    st.lists(st.integers(1, 29), max_size=5, unique=True),
+)
+def test_a_batch_that_was_cut_can_be_joined_again(
+    records: list[tuple[bytes | None, bytes | None]], cuts: list[int]
+) -> None:
+    (whole,) = read(Log().add(records[:10], headers=[("a", b"1")]).add(records[10:]))
+    pieces: list[FetchedBatch] = []
+    rest = whole
+    for cut in sorted(cuts):
+        at = cut - sum(map(len, pieces))
+        if 0 < at < len(rest):
+            first, rest = rest.cut(at)
+            pieces.append(first)
+    joined = FetchedBatch.joined([*pieces, rest])
+    assert told([joined]) == told([whole])
+    assert joined.headers == whole.headers
+    assert joined.merge_ms.tolist() == whole.merge_ms.tolist()
+    assert joined.timestamps.tolist() == whole.timestamps.tolist()
+    assert (joined.offset_first, joined.offset_next) == (whole.offset_first, whole.offset_next)
+    assert (joined.unreadable, joined.size_bytes) == (whole.unreadable, whole.size_bytes)
+
+
 def test_a_header_that_is_no_utf8_costs_no_record() -> None:
     log = Log().add([(b"k", b"1")])
     log.add([(b"k", b"2"), (b"k", b"3")], headers=[("NAME", b"x")])

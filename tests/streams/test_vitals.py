@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from schemas.columns import Topic
 from schemas.decode import decode_batch
-from streams.blocks import source_name
+from streams.block_parts import source_name
 from streams.commits import Partition
 from streams.metrics import Metrics
 from streams.pipeline import build_actor_stage, build_subject_stage
