@@ -166,7 +166,7 @@ class Metrics:
         )
         self.batch_seconds = Histogram(
             "boostwatch_batch_seconds",
-            "Time that a stage worked on one fetched batch, without the wait for acknowledgements.",
+            "Time that a stage, or packing blocks, took for one fetched batch, without the wait for acknowledgements.",
             ["stage"],
             buckets=BATCH_BUCKETS_S,
             registry=registry,

@@ -21,7 +21,7 @@ LABELS = {
     "mode": "`live`, `shadow`",
     "severity": "`low`, `medium`, `high`, `critical`",
     "reason": "the reasons in `schemas.refusals` and `streams.dead_letters`",
-    "stage": "`actors`, `subjects`, `groups`",
+    "stage": "`actors`, `subjects`, `groups`; of batches `blocks` too",
     "verdict": "`confirmed`, `dismissed`",
     "what": "`actors`, `accounts`, `notes`, `keywords`, `groups`",
     "version": "one, of what runs",

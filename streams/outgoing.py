@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from streams.publish import Publisher, Sent
     from streams.sources import Sources
 
-TOGETHER_S = 0.02
-"""How long actions wait for those of other batches."""
+TOGETHER_S = 0.05
+"""How long actions wait for those of other batches: a flag follows the event that tipped it by that much more."""
 
 ROWS_MAX = 16_384
 """Actions that are not kept waiting: beyond that, a block costs little beside what is in it."""

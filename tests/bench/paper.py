@@ -1,10 +1,10 @@
 """Many workers on paper: what 16 or 64 of them would do, from what one was seen to need, checked against what two do.
 
-What grows with the number of partitions is the number of blocks: a batch of n records goes to P partitions of the
-actions in B = P (1 - (1 - 1/P)^n) of them on average. An event costs a, and b for each block that it makes, where a
-and b come from the runs with the fewest and the most partitions; those between say whether that is true. A worker of
-many does as much less than one alone as an event costs it more. Partitions are 16 a worker, batches what arrives at
-one within the fetch wait.
+What grows with the number of partitions is the number of blocks: n actions that go together go to P partitions in
+B = P (1 - (1 - 1/P)^n) of them on average. An event costs a, and b for each block that it makes, where a and b come
+from the runs with the fewest and the most partitions; those between say whether that is true. A worker of many does as
+much less than one alone as an event costs it more. Partitions are 16 a worker; what a worker makes of all its
+partitions within the time for which actions wait for each other goes together.
 """
 
 from __future__ import annotations
@@ -12,17 +12,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from streams.outgoing import ROWS_MAX, TOGETHER_S
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 PARTITIONS_A_WORKER = 16
-INPUT_TOPICS = 3
-FETCH_WAIT_S = 0.2
-"""The worker's default: what arrives at a partition within it becomes a batch."""
-
-BATCH_MAX = 8_192
-"""The worker's default bound of a batch, in records."""
-
 FIXED_POINT_ROUNDS = 50
 """Rate and batch depend on each other; this many rounds are far more than they need to agree."""
 
@@ -38,7 +33,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """Of an event: `event_us` in any case, `block_us` for each block that its batch makes."""
+    """Of an event: `event_us` in any case, `block_us` for each block that it makes."""
 
     event_us: float
     block_us: float
@@ -49,7 +44,7 @@ class Costs:
 
 
 def blocks_an_event(partitions: int, records: float) -> float:
-    """Return how many blocks are made for an event, when a batch of so many records is spread over partitions."""
+    """Return how many blocks are made for an event, when so many actions go together to partitions."""
     untouched: float = (1.0 - 1.0 / partitions) ** records
     return partitions * (1.0 - untouched) / records
 
@@ -63,14 +58,14 @@ def fitted(seen: Sequence[Seen]) -> Costs:
 
 
 def rate_of(workers: int, costs: Costs, processors_a_worker: float) -> tuple[float, float]:
-    """Return events/s of so many workers, each with so many processors busy, and the records a batch then has."""
+    """Return events/s of so many workers, each with so many processors busy, and how many actions then go together."""
     partitions = PARTITIONS_A_WORKER * workers
-    records = float(BATCH_MAX)
+    records = float(ROWS_MAX)
     rate = 0.0
     for _ in range(FIXED_POINT_ROUNDS):
         rate = workers * processors_a_worker * 1e6 / costs.of_event(blocks_an_event(partitions, records))
-        arrived = max(1.0, rate * FETCH_WAIT_S / (INPUT_TOPICS * partitions))
-        records = min(BATCH_MAX, (records + arrived) / 2)
+        made = max(1.0, rate / workers * TOGETHER_S)
+        records = min(ROWS_MAX, (records + made) / 2)
     return rate, records
 
 
@@ -89,7 +84,7 @@ def rows(
                 "workers": workers,
                 "partitions": partitions,
                 "events_per_s": round(rate, -3),
-                "records_a_batch": round(records),
+                "actions_together": round(records),
                 "blocks_an_event": round(blocks, 3),
                 "cpu_us_an_event": round(costs.of_event(blocks), 2),
                 "broker_processors": round(rate * broker_us / 1e6, 1),
