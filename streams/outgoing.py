@@ -83,8 +83,10 @@ class Gatherer:
             self._completion.finish_after([one.batch for one in waiting], sent)
 
     async def _send_soon(self) -> None:
-        await asyncio.sleep(TOGETHER_S)
         try:
-            await self.send()
+            # What comes while something is being sent waits for the next turn of this.
+            while self._waiting:
+                await asyncio.sleep(TOGETHER_S)
+                await self.send()
         except Exception as error:  # noqa: BLE001  # whatever it is, its batches are not done
             self._lifecycle.fail(error)
