@@ -8,7 +8,7 @@ stood out about them and whether they were on other suspects too goes in beside 
 from __future__ import annotations
 
 from enum import IntEnum
-from math import log
+from math import log, sqrt
 from typing import Any, Final
 
 import numpy as np
@@ -43,24 +43,32 @@ class Sign(IntEnum):
     SPAN = 9
     REMOVED = 10  # actions that suspicious actors took back lately
     NEED = 11  # factor that the gate asks for: a drip is above 1
+    SUSPICIOUS = 12  # suspicious share of all actions under suspicion
+    MEAN_SHORT = 13  # of the marks in the shorter window, nats
+    MEAN = 14
+    SPREAD_SHORT = 15  # their standard deviation: bought accounts are alike
+    SPREAD = 16
 
 
-SHARES = 2 * (MARKS + KINDS)
+SHARES: Final = 2 * (MARKS + KINDS) + KINDS
 SIGNS: Final = SHARES + len(Sign)
 
 SIGN_NAMES: Final[tuple[str, ...]] = (
     *(f"marks_{limit}_{window}" for window in (SHORT, RECENT) for limit in MARK_LIMITS),
     *(f"trait_{trait}_{window}" for window in (SHORT, RECENT) for trait in range(KINDS)),
+    *(f"trait_{trait}_suspicious" for trait in range(KINDS)),
     *(sign.name.lower() for sign in Sign),
 )
 
+_SPEAKING: Final = {
+    Sign.RATIO, Sign.SMALL, Sign.GREAT, Sign.MIX, Sign.SHARED, Sign.COMPANY, Sign.REMOVED, Sign.SUSPICIOUS,
+    Sign.MEAN_SHORT, Sign.MEAN,
+}  # fmt: skip
+
 RISING: Final[tuple[int, ...]] = (
     *(1 for _ in range(2 * MARKS)),
-    *(0 for _ in range(2 * KINDS)),
-    *(
-        1 if sign in {Sign.RATIO, Sign.SMALL, Sign.GREAT, Sign.MIX, Sign.SHARED, Sign.COMPANY, Sign.REMOVED} else 0
-        for sign in Sign
-    ),
+    *(0 for _ in range(3 * KINDS)),
+    *(1 if sign in _SPEAKING else 0 for sign in Sign),
 )
 """Signs of which more may only speak for a bought crowd: the trees must not learn a simulator's opposite."""
 
@@ -83,6 +91,9 @@ def describe_crowd(row: Any, held: Any, rule: Any, pool: Any, ratio: float, need
         last = SHORT if window == 0 else RECENT
         _share_marks(row, last, signs[window * MARKS : (window + 1) * MARKS])
         first = 2 * MARKS + window * KINDS
+        mean, spread = _alike(row, last)
+        signs[SHARES + Sign.MEAN_SHORT + window] = mean
+        signs[SHARES + Sign.SPREAD_SHORT + window] = spread
         signs[SHARES + Sign.SPAN_SHORT + window] = _share_traits(held, last, signs[first : first + KINDS])
     signs[SHARES + Sign.RATIO] = ratio
     signs[SHARES + Sign.SMALL] = row["stat"][0]
@@ -95,6 +106,26 @@ def describe_crowd(row: Any, held: Any, rule: Any, pool: Any, ratio: float, need
     signs[SHARES + Sign.PACE] = row["pace"]
     signs[SHARES + Sign.REMOVED] = int(row["suspect_removals"][0]) + int(row["suspect_removals"][1])
     signs[SHARES + Sign.NEED] = need
+    suspicious = max(int(held["suspicious"]), 1)
+    first = SHARES - KINDS
+    for trait in range(KINDS):
+        signs[first + trait] = int(held["traits"][trait]) / suspicious
+    signs[SHARES + Sign.SUSPICIOUS] = suspicious / max(int(held["actions"]), suspicious)
+
+
+@compiled
+def _alike(row: Any, last: int) -> tuple[float, float]:
+    """Return the mean and the standard deviation of the last marks, nats."""
+    held = min(int(row["marks_held"]), last)
+    if held == 0:
+        return 0.0, 0.0
+    total, squares = 0.0, 0.0
+    for back in range(1, held + 1):
+        mark = int(row["marks"][(int(row["marks_at"]) - back) % RECENT]) / 16.0
+        total += mark
+        squares += mark * mark
+    mean = total / held
+    return mean, sqrt(max(squares / held - mean * mean, 0.0))
 
 
 @compiled

@@ -56,6 +56,12 @@ CAP = 1.5
 """The statistic stops at this multiple of the threshold."""
 
 
+ODD_ACTIONS = 8.0
+"""Actions over which the suspicious share is averaged: a crowd shows in it after half a dozen."""
+
+ODD_ENTER, ODD_LEAVE = 0.5, 0.3
+"""Suspicious shares at which a subject comes under suspicion and leaves it, where trees judge the crowd."""
+
 JUDGED_FIRST = 6
 """Column of `Suspects.judged` from which the signs stand; before it lane, the subject's actions so far, event time
 in ms, actions in a day, and the two halves of the subject's hash."""
@@ -71,6 +77,30 @@ class Action(NamedTuple):
     owner: np.uint64
     mark: int
     traits: int
+
+
+@compiled
+def is_clear(rule: Any, mark: int, nats: float) -> bool:
+    """Return whether an action is suspicious by itself, for its mark (units) and what is left of it corrected."""
+    return bool(mark >= rule["clear"] * 16 and nats > 0.0)
+
+
+@compiled
+def is_suspicious(rule: Any, mark: int, nats: float) -> bool:
+    """Return whether an action is suspicious, by itself or where the crowd it is in is."""
+    return bool(mark >= rule["suspicious"] * 16 and (nats > 0.0 or rule["trees"] > 0))
+
+
+@compiled
+def comes_in(row: Any, rule: Any, greatest: float) -> bool:
+    """Return whether a row is to be a suspect: the statistic rose, or trees are to look at who all came lately."""
+    return bool(greatest >= rule["enter"] or (rule["trees"] > 0 and row["odd"] >= ODD_ENTER))
+
+
+@compiled
+def stays(row: Any, rule: Any, greatest: float) -> bool:
+    """Return whether a row that is a suspect goes on being one."""
+    return bool(greatest > 0.0 or (rule["trees"] > 0 and row["odd"] >= ODD_LEAVE))
 
 
 @compiled
@@ -206,7 +236,7 @@ def tips(row: Any, held: Any, rule: Any, pool: Any, passed: int, lane: int, rati
         return False
     if distinct(popcount(row["seen_suspicious"]), SMALL_BITS) < rule["actors_min"]:
         return False
-    limit = int(rule["suspicious"] * 16)
+    limit = int(rule["clear"] * 16)
     if max(suspicious_share(row, 16, limit), suspicious_share(row, 48, limit)) < rule["share_min"]:
         return False
     if lane == CLICKS and row["clicks"] < rule["lift_min"] * row["earned"]:
@@ -258,13 +288,15 @@ def weigh(
         row["suspected"] |= hour_bit(slot)
     if not suspected:
         contribute(row, pool, mark, action.traits)
+    odd = is_suspicious(rule, action.mark, nats)
+    row["odd"] = float(row["odd"]) + ((1.0 if odd else 0.0) - float(row["odd"])) / ODD_ACTIONS
     here = int(row["slots"][int(row["slot"]) % SLOTS_HOUR])
     if here >= rule["floors"][0] and here & (here - 1) == 0 and gate(row, rule, pool):
         row["gated"] |= hour_bit(slot)
-    if greatest > 0.0:
+    if stays(row, rule, greatest):
         row["run"] += np.uint32(1)
         mark_seen(row["seen"], action.actor)
-        if action.mark >= rule["suspicious"] * 16 and nats > 0.0:
+        if is_clear(rule, action.mark, nats):
             row["seen_suspicious"] |= small_bit(action.actor)
     elif row["run"] > 0:
         forget_run(row, lane)
@@ -278,7 +310,7 @@ def suspect(
     """Note down an action on a row under suspicion, and decide. Return what to say of it."""
     held = suspects.places[int(row["suspect"])]
     slot = action.ts // SLOT_MS
-    suspicious = action.mark >= rule["suspicious"] * 16 and nats > 0.0
+    suspicious = is_suspicious(rule, action.mark, nats)
     code = NAMED if observe(held, action.actor, action.ts, action.traits, suspicious) else 0
     if rule["trees"] > 0:
         remember_crowd(held, action.ts, action.traits)
@@ -302,4 +334,4 @@ def suspect(
 @compiled
 def matters(row: Any, rule: Any, gated: int, greatest: float) -> bool:
     """Return whether an action needs more than its weight: nearly none does."""
-    return bool(gated != 0 or row["suspect"] >= 0 or greatest >= rule["enter"])
+    return bool(gated != 0 or row["suspect"] >= 0 or comes_in(row, rule, greatest))

@@ -10,8 +10,9 @@ from schemas.flags import Kind
 SPEC = Spec(
     kind=Kind.FOLLOWER_SPIKE,
     lane=FOLLOWS,
-    version="1",
+    version="2",
     words=Words("follow", "follows", "followers", "account"),
+    suspicious_nats=-0.5,
     prior_rate=0.05,
 )
 

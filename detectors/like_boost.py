@@ -10,8 +10,9 @@ from schemas.flags import Kind
 SPEC = Spec(
     kind=Kind.LIKE_BOOST,
     lane=LIKES,
-    version="2",
+    version="3",
     words=Words("like", "likes", "likers", "note"),
+    suspicious_nats=-0.5,
     prior_rate=0.1,
 )
 

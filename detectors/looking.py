@@ -38,7 +38,7 @@ def measured(row: Any, rule: Any, pool: Any) -> NDArray[np.float64]:
 def novelty_features(row: Any, rule: Any, pool: Any) -> dict[str, float]:
     """Return what novelty looks at of a row as it stands."""
     removed = int(row["removals"][0]) + int(row["removals"][1])
-    share = suspicious_share(row, 48, int(float(rule["suspicious"]) * 16))
+    share = suspicious_share(row, 48, int(float(rule["clear"]) * 16))
     return features_of(measured(row, rule, pool), float(share), removed / max(float(in_day(row)), 1.0))
 
 

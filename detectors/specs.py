@@ -53,6 +53,7 @@ class Spec:
         wave_share, wave_factor: where suspicious actors have taken back this share of a day's actions, the factor
             on both thresholds.
         suspicious_nats: from which on a mark counts as suspicious.
+        clear_nats: from which on it does by itself; below, only what a crowd of such has in common can say more.
         mark_max_nats: that one action can add at the most, so that no single actor decides.
         actors_min: least distinct suspicious actors (estimated).
         share_min: least share of suspicious marks among the last 16 or 48 actions.
@@ -80,6 +81,7 @@ class Spec:
     wave_share: float = 0.3
     wave_factor: float = 0.75
     suspicious_nats: float = 0.25
+    clear_nats: float = 0.25
     mark_max_nats: float = 5.0
     actors_min: float = 8.0
     share_min: float = 0.25
@@ -108,6 +110,7 @@ class Spec:
             ("threshold", learned.threshold),
             ("warm", WARM_SHARE * min(learned.threshold)),
             ("suspicious", self.suspicious_nats),
+            ("clear", self.clear_nats),
             ("mark_max", self.mark_max_nats),
             ("actors_min", self.actors_min),
             ("share_min", self.share_min),

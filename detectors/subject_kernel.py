@@ -14,7 +14,19 @@ import numpy as np
 
 from detectors.company import keep_company
 from detectors.compiled import compiled
-from detectors.deciding import CLOSED, CROWDED, NAMED, Action, advance_row, matters, suspect, weigh
+from detectors.deciding import (
+    CLOSED,
+    CROWDED,
+    NAMED,
+    Action,
+    advance_row,
+    comes_in,
+    is_clear,
+    matters,
+    stays,
+    suspect,
+    weigh,
+)
 from detectors.hash_index import FREE, View, find, find_or_insert, mix, touch
 from detectors.sketches import popcount
 from detectors.subject_rows import CLICKS, FOLLOWS, LIKES, SEARCHES, SLOT_MS
@@ -89,16 +101,16 @@ def follow(state: State, lane: int, place: int, action: Action, gated: int, grea
     row = (state.follows.rows, state.likes.rows, state.searches.rows, state.clicks.rows)[lane][place]
     rule = state.rules[lane]
     code = CLOSED if gated else 0
-    if greatest <= 0.0:
+    if not stays(row, rule, greatest):
         held = int(row["suspect"])
         if held >= 0 and not state.suspects.places[held]["open"]:
             give_back(state.suspects, held)
             row["suspect"] = -1
     else:
-        if row["suspect"] < 0 and greatest >= rule["enter"] and enter(state, row, lane, place, action):
+        if row["suspect"] < 0 and comes_in(row, rule, greatest) and enter(state, row, lane, place, action):
             code |= NAMED
         if row["suspect"] >= 0:
-            if lane != SEARCHES and action.mark >= rule["suspicious"] * 16 and nats > 0.0:
+            if lane != SEARCHES and is_clear(rule, action.mark, nats):
                 held = state.suspects.places[int(row["suspect"])]
                 keep_company(state.company, state.suspects, row, held, action.actor, action.owner, action.ts)
                 code |= CROWDED if state.company.counters[FREE] == 0 else 0
@@ -227,7 +239,7 @@ def remove(state: State, view: View, lane: int, action: Action, clock: int) -> N
     row = view.rows[place]
     gated = advance_row(row, state.rules[lane], state.pools[lane], action.ts // SLOT_MS, clock)
     row["removals"][0] = min(int(row["removals"][0]) + 1, U16_MAX)
-    if action.mark >= state.rules[lane]["suspicious"] * 16:
+    if action.mark >= state.rules[lane]["clear"] * 16:
         row["suspect_removals"][0] = min(int(row["suspect_removals"][0]) + 1, U16_MAX)
     if row["suspect"] >= 0:
         state.suspects.places[int(row["suspect"])]["removed"] += np.uint32(1)

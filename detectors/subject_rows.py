@@ -60,7 +60,7 @@ TREES: Final = 128
 NOT_SUSPECT: Final = -1
 """`suspect` of a row that has no place among the suspects."""
 
-ROW_VERSION: Final = 1
+ROW_VERSION: Final = 2
 """Raised when a field changes its meaning: older snapshots are then refused."""
 
 ROW_FIELDS: Final[list[Field]] = [
@@ -90,7 +90,8 @@ ROW_FIELDS: Final[list[Field]] = [
     ("own", np.uint8, BINS),  # usual mix of marks
     # who
     ("stat", np.float32, LEVELS),  # sequential test, nats
-    ("run", np.uint32),  # actions since all levels were last at zero
+    ("odd", np.float32),  # share of suspicious actions, the newest eight counting most
+    ("run", np.uint32),  # actions since all levels were last at zero and few were suspicious
     ("seen", np.uint64, 4),  # bitmap of distinct actors in that run
     ("seen_suspicious", np.uint64),  # the same of suspicious actors
     ("marks", np.int8, RECENT),
@@ -118,6 +119,7 @@ RULE = np.dtype(
         ("threshold", np.float32, 5),  # nats, by size tier
         ("warm", np.float32),  # nats from which on actors are noted down
         ("suspicious", np.float32),  # nats from which on a mark is suspicious
+        ("clear", np.float32),  # nats from which on it is so by itself
         ("mark_max", np.float32),  # nats that one action can add
         ("actors_min", np.float32),  # distinct suspicious actors
         ("share_min", np.float32),  # suspicious share of the last actions

@@ -10,13 +10,21 @@ from __future__ import annotations
 import sys
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 import numpy as np
 
-from detectors.calibration import KindThresholds, Thresholds, untrained, write_thresholds
+from detectors.calibration import (
+    KindThresholds,
+    Thresholds,
+    ThresholdsError,
+    read_thresholds,
+    untrained,
+    write_thresholds,
+)
 from detectors.episodes import strength_of
 from detectors.fitting import Window, bought_mixes, fit_score, organic_mixes, surge_windows, usual_mix
 from detectors.marks import MarkModel, MarkModelError
@@ -66,22 +74,50 @@ ROUNDS: Final = 3
 """Times that the directories are run again at most, since what is flagged later depends on what was before."""
 
 
-def run(directories: Sequence[Path], out: Path, budget: float, marks: Path | None) -> None:
-    """Calibrate on directories and write the thresholds to `out`.
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to calibrate.
+
+    Attributes:
+        directories: recorded traffic.
+        out: the file to write.
+        budget: false flags per million account-days and kind.
+        marks: a file of mark weights; the shipped ones without it.
+        base: a file of thresholds that gives what is not set anew; the shipped ones without it.
+        crowds_only: whether only the trees that judge crowds are fitted anew.
+
+    """
+
+    directories: Sequence[Path]
+    out: Path
+    budget: float = BUDGET
+    marks: Path | None = None
+    base: Path | None = None
+    crowds_only: bool = False
+
+
+def run(request: Request) -> None:
+    """Calibrate on directories and write the thresholds.
 
     Raises:
         RecordedTrafficError: a directory cannot be learned from, or `out` cannot be written.
 
     """
-    model = shipped_marks() if marks is None else _read_marks(marks)
-    parts = [read(directory, model) for directory in directories]
-    thresholds = calibrated(parts, shipped_thresholds(), budget)
+    model = shipped_marks() if request.marks is None else _read_marks(request.marks)
+    before = shipped_thresholds() if request.base is None else _read_base(request.base)
+    parts = [read(directory, model) for directory in request.directories]
+    told = ", ".join(f"{path.name} ({digest(path)})" for path in request.directories)
+    if request.crowds_only:
+        thresholds = with_crowds(parts, before, request.budget)
+        thresholds.provenance["crowds"] = told
+    else:
+        thresholds = calibrated(parts, before, request.budget)
+        thresholds.provenance["directories"] = told
     thresholds.provenance["marks"] = f"{hash_bytes(model.to_json().encode()):016x}"
-    thresholds.provenance["directories"] = ", ".join(f"{path.name} ({digest(path)})" for path in directories)
     try:
-        out.write_bytes(write_thresholds(thresholds))
+        request.out.write_bytes(write_thresholds(thresholds))
     except OSError as error:
-        raise RecordedTrafficError(f"cannot write {out}: {error.strerror}") from None
+        raise RecordedTrafficError(f"cannot write {request.out}: {error.strerror}") from None
     sys.stdout.write("".join(f"{name}: {told}\n" for name, told in thresholds.provenance.items()))
 
 
@@ -92,6 +128,33 @@ def _read_marks(path: Path) -> MarkModel:
         raise RecordedTrafficError(f"cannot read {path}: {error.strerror}") from None
     except MarkModelError as error:
         raise RecordedTrafficError(f"{path}: {error}") from None
+
+
+def _read_base(path: Path) -> Thresholds:
+    try:
+        return read_thresholds(path.read_bytes())
+    except OSError as error:
+        raise RecordedTrafficError(f"cannot read {path}: {error.strerror}") from None
+    except ThresholdsError as error:
+        raise RecordedTrafficError(f"{path}: {error}") from None
+
+
+def with_crowds(parts: Sequence[Recorded], before: Thresholds, budget: float) -> Thresholds:
+    """Return thresholds in which only the trees that judge crowds, and what is asked of them, are new."""
+    kinds, told = dict(before.kinds), []
+    for kind, (numbers, left) in judge_crowds(parts, before.kinds, budget).items():
+        kinds[kind] = numbers
+        told.append(f"{kind.value} {left} at {numbers.factor[0]:g} nats")
+    if not told:
+        raise RecordedTrafficError("there are too few bought or organic crowds in them to learn from: give more")
+    days = sum(part.account_days for part in parts)
+    provenance = before.provenance | {
+        "crowds_command": f"boostwatch calibrate --crowds-only --budget {budget:g}",
+        "crowds_budget": f"{budget:g} false flags per million account-days and kind over {days:,.0f} account-days, and "
+        "at most 1 of 200 of the benign episodes of its lane, each judged by trees fitted on other directories",
+        "crowds_false_flags": ", ".join(told),
+    }
+    return Thresholds(before.version, provenance, kinds)
 
 
 def calibrated(parts: Sequence[Recorded], before: Thresholds, budget: float) -> Thresholds:

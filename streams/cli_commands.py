@@ -105,7 +105,8 @@ def _train(_: Settings, given: argparse.Namespace) -> None:
 def _calibrate(_: Settings, given: argparse.Namespace) -> None:
     from streams import calibrating
 
-    calibrating.run(given.directory, given.out, given.budget, given.marks)
+    wanted = calibrating.Request(given.directory, given.out, given.budget, given.marks, given.base, given.crowds_only)
+    calibrating.run(wanted)
 
 
 def _flags(settings: Settings, given: argparse.Namespace) -> None:
@@ -222,6 +223,13 @@ COMMANDS = (
             argument("--days", type=number(0.05, 366, float), help="into DIR: over how many days (default: 2)"),
             argument("--start", type=_instant, metavar="TIME", help="into DIR: first day, UTC (default: 2025-11-24)"),
             argument("--family", choices=FAMILIES, help="into DIR: how people behave (default: plain)"),
+            argument("--fields", choices=("all", "some", "none"), help="into DIR: the optional fields that are sent"),
+            argument(
+                "--denser",
+                type=number(0.1, 20, float),
+                metavar="N",
+                help="into DIR: attacks and what looks like them for each that there would be (default: 1)",
+            ),
             argument("--plain", action="store_true", help="into DIR: do not gzip"),
             argument("--seconds", type=number(1, 86_400 * 366), help="to Kafka: how long, live (default: 600)"),
             argument("--history", type=number(10_000, 10**9), help="to Kafka: events before that (default: 250000)"),
@@ -300,6 +308,8 @@ COMMANDS = (
                 help="false flags per million account-days and kind (default: 10)",
             ),
             argument("--marks", type=Path, metavar="FILE", help="mark weights of `train` (default: the shipped ones)"),
+            argument("--base", type=Path, metavar="FILE", help="thresholds to begin with (default: the shipped ones)"),
+            argument("--crowds-only", action="store_true", help="fit only the trees that judge crowds of actors anew"),
             argument(
                 "--out", type=Path, default=Path("thresholds.json"), help="the file to write (default: thresholds.json)"
             ),

@@ -14,10 +14,21 @@ from typing import Final
 from streams import rhythm_models
 from streams.cli import main as boostwatch
 
-TRAINING: Final = tuple(zip(("metro", "campus", "bazaar", "newsroom") * 3, range(301, 313), strict=True))
+FAMILIES: Final = ("metro", "campus", "bazaar", "newsroom")
+
+TRAINING: Final = tuple(zip(FAMILIES * 3, range(301, 313), strict=True))
 """Family and seed of what is learned from. Other families and seeds are kept out, for honest figures."""
 
 CALIBRATED_ON: Final = TRAINING[:8]
+
+CROWDS: Final = tuple(zip(FAMILIES * 4, range(501, 517), strict=True))
+"""What the trees that judge crowds are fitted on: a crowd is one case, however many act in it, so it takes more."""
+
+DENSE: Final = tuple(zip(FAMILIES * 2, range(721, 729), ("none", "all") * 2 + ("all", "none") * 2, strict=True))
+"""Besides: family, seed and optional fields of shorter ones with three episodes and attacks for each, half without any
+optional field, where an influx and a bought crowd are the most alike."""
+
+DENSE_EVENTS, DENSE_DAYS, DENSER = 220_000, 5, 3
 
 EVENTS: Final = 350_000
 START: Final = "2025-11-24T16:00"
@@ -25,18 +36,31 @@ START: Final = "2025-11-24T16:00"
 SHIPPED: Final = Path(__file__).resolve().parent.parent / "detectors" / "shipped"
 
 
+def simulations(work: Path, events: int) -> list[tuple[Path, list[str]]]:
+    """Return each directory that is learned from and how `boostwatch simulate` makes it: those of the marks first."""
+    found = [
+        (work / f"{family}-{seed}", ["--family", family, "--seed", str(seed), "--events", str(events)])
+        for family, seed in (*TRAINING, *CROWDS)
+    ]
+    for family, seed, fields in DENSE:
+        told = ["--family", family, "--seed", str(seed), "--events", str(int(events * DENSE_EVENTS / EVENTS))]
+        told += ["--days", str(DENSE_DAYS), "--fields", fields, "--denser", str(DENSER)]
+        found.append((work / f"{family}-{seed}-{fields}", told))
+    return found
+
+
 def steps(work: Path, out: Path, events: int) -> list[list[str]]:
     """Return the commands, in their order, that make weights and thresholds; traffic that is there is used again."""
-    found: list[list[str]] = []
-    for family, seed in TRAINING:
-        directory = work / f"{family}-{seed}"
-        if not directory.exists():
-            told = ["--family", family, "--seed", str(seed), "--events", str(events), "--start", START]
-            found.append(["simulate", str(directory), *told])
-    learned = [str(work / f"{family}-{seed}") for family, seed in TRAINING]
+    simulated = simulations(work, events)
+    found = [
+        ["simulate", str(directory), *told, "--start", START] for directory, told in simulated if not directory.exists()
+    ]
+    learned = [str(directory) for directory, _ in simulated[: len(TRAINING)]]
     marks, thresholds = str(out / "marks.json"), str(out / "thresholds.json")
     found.append(["train", *learned, "--out", marks])
     found.append(["calibrate", *learned[: len(CALIBRATED_ON)], "--marks", marks, "--out", thresholds])
+    crowds = [str(directory) for directory, _ in simulated[len(TRAINING) :]]
+    found.append(["calibrate", *crowds, "--crowds-only", "--marks", marks, "--base", thresholds, "--out", thresholds])
     return found
 
 

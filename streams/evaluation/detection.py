@@ -68,15 +68,7 @@ def scenario_of(seed: int, family: Family, fields: OptionalFields, events: int, 
         duration_ms=duration_ms,
         events_per_s=events / (duration_ms / SECOND_MS),
         optional_fields=fields,
-        attacks=_denser(drawn.attacks),
-        benign=_denser(drawn.benign),
-        programs=_denser(drawn.programs),
-        gangs=_denser(drawn.gangs),
-    )
-
-
-def _denser(drawn: object) -> int:
-    return int(DENSER * drawn) if isinstance(drawn, int) else 0
+    ).denser(DENSER)
 
 
 def simulated(part: Part, work: Path, events: int, days: float, rounds: int | None = None) -> list[Path]:

@@ -217,6 +217,20 @@ class Scenario:
             family=family,
         )
 
+    def denser(self, factor: float) -> Self:
+        """Give the same with `factor` attacks, episodes, programs and groups for each where only their number is said.
+
+        >>> Scenario(start_ms=1_764_000_000_000).denser(2.0).attacks
+        48
+        """
+        return replace(
+            self,
+            attacks=int(factor * self.attacks) if isinstance(self.attacks, int) else self.attacks,
+            benign=int(factor * self.benign) if isinstance(self.benign, int) else self.benign,
+            programs=int(factor * self.programs) if isinstance(self.programs, int) else self.programs,
+            gangs=int(factor * self.gangs) if isinstance(self.gangs, int) else self.gangs,
+        )
+
     def clean(self) -> Self:
         """Give the same without attacks, for thresholds and false flags."""
         return replace(self, attacks=(), programs=(), gangs=())

@@ -21,7 +21,7 @@ from detectors.subjects import SPECS
 from detectors.trees import ANSWERS, QUESTIONS, Forest, Tree, walk_trees
 from schemas.columns import Verb
 from schemas.flags import Kind, Status
-from tests.detectors.subject_traffic import HOUR_MS, START_MS, actions_of, bought, feed, in_time, organic, stage
+from tests.detectors.subject_traffic import HOUR_MS, START_MS, actions_of, bought, crowd, feed, in_time, organic, stage
 
 SPEC: Spec = SPECS[FOLLOWS]
 REPEAT = settings(max_examples=60, deadline=None)
@@ -113,6 +113,18 @@ class TestJudging:
         acts = actions_of(self.traffic())  # type: ignore[arg-type]
         whole = feed(stage(judging(4.0)), acts, source="follows-0")
         assert feed(stage(judging(4.0)), acts, cuts=[7, 41, 55, 70], source="follows-0") == whole
+
+    def test_a_crowd_of_which_nobody_is_odd_alone_is_looked_at_where_all_are_alike(self) -> None:
+        rng = np.random.default_rng(4)
+        usual = organic(rng, 40, START_MS, 20 * HOUR_MS, Verb.FOLLOW, "u1")
+        paid = crowd(rng, 60, START_MS + 20 * HOUR_MS, HOUR_MS, Verb.FOLLOW, "u1", mean=-0.2, deviation=0.1)
+        learning = stage(judging(1e6))
+        learning.note_judged(50)
+        feed(learning, actions_of(in_time(usual, paid)), source="follows-0")
+        assert len(learning.judged) > 10
+        signs = learning.judged[-1, JUDGED_FIRST:]
+        assert signs[SHARES + Sign.SPREAD_SHORT] < 0.3
+        assert signs[SHARES + Sign.SUSPICIOUS] > 0.7
 
     def test_what_is_looked_at_is_noted_down_only_where_somebody_learns(self) -> None:
         acts = actions_of(self.traffic())  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ from streams.pipeline import shipped_thresholds
 from tests.detectors.subject_traffic import HOUR_MS, START_MS, actions_of, bought, crowd, feed, in_time, stage
 
 
-@pytest.mark.parametrize(("odd", "flagged"), [(30, False), (60, True)])
+@pytest.mark.parametrize(("odd", "flagged"), [(30, False), (300, True)])
 def test_a_crowd_that_is_odd_in_part_needs_clearer_evidence(odd: int, flagged: bool) -> None:  # noqa: FBT001
     rng = np.random.default_rng(0)
     acts = in_time(

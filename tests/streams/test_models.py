@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from streams import rhythm_models
 from streams.cli import parser
-from streams.models import CALIBRATED_ON, EVENTS, TRAINING, steps
+from streams.models import CALIBRATED_ON, CROWDS, DENSE, EVENTS, TRAINING, simulations, steps
 from streams.simulator.habits import TRAINING_FAMILIES
 
 if TYPE_CHECKING:
@@ -17,20 +17,27 @@ if TYPE_CHECKING:
 def test_every_step_is_a_command_that_there_is(tmp_path: Path) -> None:
     told = steps(tmp_path, tmp_path, EVENTS)
     parsed = [parser().parse_args(step) for step in told]
-    assert [one.command for one in parsed] == ["simulate"] * len(TRAINING) + ["train", "calibrate"]
-    assert len(parsed[-2].directory) == len(TRAINING)
-    assert len(parsed[-1].directory) == len(CALIBRATED_ON)
-    assert parsed[-1].marks == parsed[-2].out
+    assert [one.command for one in parsed] == ["simulate"] * len(simulations(tmp_path, EVENTS)) + [
+        "train",
+        "calibrate",
+        "calibrate",
+    ]
+    trained, calibrated, judged = parsed[-3:]
+    assert len(trained.directory) == len(TRAINING)
+    assert len(calibrated.directory) == len(CALIBRATED_ON)
+    assert len(judged.directory) == len(CROWDS) + len(DENSE)
+    assert trained.out == calibrated.marks == judged.marks
+    assert (judged.crowds_only, judged.base, judged.out) == (True, calibrated.out, calibrated.out)
 
 
 def test_traffic_that_is_there_is_not_simulated_again(tmp_path: Path) -> None:
-    for family, seed in TRAINING:
-        (tmp_path / f"{family}-{seed}").mkdir()
-    assert [step[0] for step in steps(tmp_path, tmp_path, EVENTS)] == ["train", "calibrate"]
+    for directory, _ in simulations(tmp_path, EVENTS):
+        directory.mkdir()
+    assert [step[0] for step in steps(tmp_path, tmp_path, EVENTS)] == ["train", "calibrate", "calibrate"]
 
 
 def test_families_that_are_held_out_are_learned_from_by_nobody() -> None:
-    assert {family for family, _ in TRAINING} <= set(TRAINING_FAMILIES)
+    assert {family for family, *_ in (*TRAINING, *CROWDS, *DENSE)} <= set(TRAINING_FAMILIES)
     assert {family for family, _ in rhythm_models.LEARNED_FROM} <= set(TRAINING_FAMILIES)
     assert not set(rhythm_models.LEARNED_FROM) & set(rhythm_models.REPORTED_ON)
 
