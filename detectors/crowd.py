@@ -22,6 +22,10 @@ from detectors.subject_rows import RECENT, TRAITS
 MARK_LIMITS: Final = (-48, -16, 8, 24, 40, 56)
 """Marks (sixteenths of a nat) at or above which shares are taken."""
 
+PLAIN_NATS, PLAIN_WEIGHT = 8.0, 0.1
+"""What mix and company say together beyond so many nats counts, by that share, beside the trees: no tree goes on rising
+beyond what it has seen, and a purchase plainer than any that was learned from must not be let go for that."""
+
 SHORT: Final = 16
 """Actions in the shorter window; the longer one has `RECENT`."""
 
@@ -111,6 +115,18 @@ def describe_crowd(row: Any, held: Any, rule: Any, pool: Any, ratio: float, need
     for trait in range(KINDS):
         signs[first + trait] = int(held["traits"][trait]) / suspicious
     signs[SHARES + Sign.SUSPICIOUS] = suspicious / max(int(held["actions"]), suspicious)
+
+
+@compiled
+def plain_nats(signs: Any) -> float:
+    """Return what is added to the trees' nats for signs, shape (SIGNS,), where mix and company are plain.
+
+    >>> signs = np.zeros(SIGNS)
+    >>> signs[SHARES + Sign.MIX], signs[SHARES + Sign.COMPANY] = 18.0, 10.0
+    >>> plain_nats(signs), plain_nats(np.zeros(SIGNS))
+    (2.0, 0.0)
+    """
+    return PLAIN_WEIGHT * max(signs[SHARES + Sign.MIX] + signs[SHARES + Sign.COMPANY] - PLAIN_NATS, 0.0)
 
 
 @compiled

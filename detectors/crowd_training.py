@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from detectors.boosting import boost
-from detectors.crowd import RISING, SIGN_NAMES
+from detectors.crowd import RISING, SIGN_NAMES, plain_nats
 from detectors.deciding import JUDGED_FIRST
 from detectors.fitting import fit_score
 from detectors.subject_rows import RECENT
@@ -97,7 +97,7 @@ def judged_by_others(parts: Sequence[Cases]) -> list[NDArray[np.float64]]:
         forest = fit_crowds([part for place, part in enumerate(parts) if folds < 2 or place % folds != fold])
         for place, part in enumerate(parts):
             if place % folds == fold:
-                found[place] = forest.nats_of(part.signs)
+                found[place] = forest.nats_of(part.signs) + [plain_nats(signs) for signs in part.signs]
     return found
 
 

@@ -21,7 +21,7 @@ from detectors.composition import (
     suspicious_share,
     tagged,
 )
-from detectors.crowd import SIGNS, describe_crowd, remember_crowd
+from detectors.crowd import SIGNS, describe_crowd, plain_nats, remember_crowd
 from detectors.gate import GATE_SLOW, SETTLE_HOURS, gate, settle
 from detectors.sketches import SMALL_BITS, distinct, mark_seen, popcount, small_bit
 from detectors.subject_rows import CLICKS, HOURS, LEVELS, SEARCHES, SLOT_MS, SLOTS_HOUR
@@ -198,10 +198,10 @@ def need_factor(row: Any, rule: Any, passed: int) -> float:
 
 @compiled
 def crowd_nats(row: Any, held: Any, rule: Any, pool: Any, need: float, signs: Any) -> float:
-    """Fill `signs` and return what the trees say of a suspect as it stands."""
+    """Fill `signs` and return what the trees and what is plain say of a suspect as it stands."""
     greatest = max(row["stat"][0], row["stat"][1], row["stat"][2])
     describe_crowd(row, held, rule, pool, greatest / threshold_of(row, rule), need, signs)
-    return walk_trees(rule, signs)
+    return walk_trees(rule, signs) + plain_nats(signs)
 
 
 @allocating
