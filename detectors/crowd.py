@@ -126,7 +126,7 @@ def plain_nats(signs: Any) -> float:
     >>> plain_nats(signs), plain_nats(np.zeros(SIGNS))
     (2.0, 0.0)
     """
-    return PLAIN_WEIGHT * max(signs[SHARES + Sign.MIX] + signs[SHARES + Sign.COMPANY] - PLAIN_NATS, 0.0)
+    return float(PLAIN_WEIGHT * max(signs[SHARES + Sign.MIX] + signs[SHARES + Sign.COMPANY] - PLAIN_NATS, 0.0))
 
 
 @compiled

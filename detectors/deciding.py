@@ -62,6 +62,9 @@ ODD_ACTIONS = 8.0
 ODD_ENTER, ODD_LEAVE = 0.5, 0.3
 """Suspicious shares at which a subject comes under suspicion and leaves it, where trees judge the crowd."""
 
+COLD_MS = 86_400_000.0
+"""How long clearer evidence is asked for of a crowd, less and less, after the first action ever (`Spec.cold_nats`)."""
+
 JUDGED_FIRST = 6
 """Column of `Suspects.judged` from which the signs stand; before it lane, the subject's actions so far, event time
 in ms, actions in a day, and the two halves of the subject's hash."""
@@ -225,7 +228,13 @@ def judge_crowd(suspects: Suspects, row: Any, rule: Any, pool: Any, passed: int,
         suspects.counters[JUDGED] = at + 1
         # What the subject is called does not fit a float64: its halves do.
         noted[4], noted[5] = held["subject"] >> np.uint64(32), held["subject"] & np.uint64(0xFFFFFFFF)
-    return bool(nats >= rule["factor"][tier_of(in_day(row))])
+    return bool(nats >= rule["factor"][tier_of(in_day(row))] + rule["cold"] * coldness(pool, ts))
+
+
+@compiled
+def coldness(pool: Any, ts: int) -> float:
+    """Return how little is known yet of who usually acts: 1 at the first action ever, 0 from `COLD_MS` on."""
+    return max(1.0 - max(ts - int(pool["first_ms"]), 0) / COLD_MS, 0.0)
 
 
 @compiled
@@ -272,6 +281,8 @@ def weigh(
     count(row, slot)
     keep_pace(row, action.ts)
     pool["actions"] += 1.0
+    if pool["first_ms"] == 0:
+        pool["first_ms"] = action.ts
     mark = tagged(action.mark, action.traits)
     nats = corrected(row, rule, pool, mark)
     if lane == SEARCHES:

@@ -13,6 +13,7 @@ SPEC = Spec(
     version="2",
     words=Words("follow", "follows", "followers", "account"),
     suspicious_nats=-0.5,
+    cold_nats=2.0,
     prior_rate=0.05,
 )
 

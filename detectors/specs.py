@@ -55,6 +55,8 @@ class Spec:
         suspicious_nats: from which on a mark counts as suspicious.
         clear_nats: from which on it does by itself; below, only what a crowd of such has in common can say more.
         mark_max_nats: that one action can add at the most, so that no single actor decides.
+        cold_nats: asked for besides of the trees when nothing is known yet, less and less over a day: who is merely
+            not known yet looks like somebody who was never there.
         actors_min: least distinct suspicious actors (estimated).
         share_min: least share of suspicious marks among the last 16 or 48 actions.
         lift_min: clicks over what the position earns, at the least.
@@ -83,6 +85,7 @@ class Spec:
     suspicious_nats: float = 0.25
     clear_nats: float = 0.25
     mark_max_nats: float = 5.0
+    cold_nats: float = 0.75
     actors_min: float = 8.0
     share_min: float = 0.25
     lift_min: float = 0.0
@@ -112,6 +115,7 @@ class Spec:
             ("suspicious", self.suspicious_nats),
             ("clear", self.clear_nats),
             ("mark_max", self.mark_max_nats),
+            ("cold", self.cold_nats),
             ("actors_min", self.actors_min),
             ("share_min", self.share_min),
             ("lift_min", self.lift_min),

@@ -121,6 +121,7 @@ RULE = np.dtype(
         ("suspicious", np.float32),  # nats from which on a mark is suspicious
         ("clear", np.float32),  # nats from which on it is so by itself
         ("mark_max", np.float32),  # nats that one action can add
+        ("cold", np.float32),  # nats more that are asked of the trees when nothing is known yet
         ("actors_min", np.float32),  # distinct suspicious actors
         ("share_min", np.float32),  # suspicious share of the last actions
         ("lift_min", np.float32),  # clicks over earned clicks (pairs)
@@ -159,6 +160,7 @@ POOL = np.dtype(
         ("contributions", np.float64),  # behind traits_new and mix_new
         ("cycle", np.float32, 168),  # factor by hour of the week, hours since the epoch modulo 168
         ("actions", np.float64),  # in the open epoch
+        ("first_ms", np.int64),  # time of the first action ever, 0 before it
         ("rate", np.float32),  # actions an hour of the cohort, in force
         ("cohort_count", np.float64),
         ("cohort_hours", np.float64),

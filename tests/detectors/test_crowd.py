@@ -109,6 +109,13 @@ class TestJudging:
         assert opened[0].evidence.numbers["mix_nats"] == pytest.approx(5.7)  # and 0.7 for what is plain
         assert not feed(stage(judging(6.0)), acts, source="follows-0")
 
+    def test_more_is_asked_for_while_nobody_is_known_yet(self) -> None:
+        acts = actions_of(self.traffic())  # type: ignore[arg-type]
+        assert SPEC.cold_nats == 2.0
+        # The purchase comes in the twenty-first hour: an eighth or so of what is asked for besides is left then.
+        assert feed(stage(judging(5.4)), acts, source="follows-0")
+        assert not feed(stage(judging(5.69)), acts, source="follows-0")
+
     def test_batches_change_nothing(self) -> None:
         acts = actions_of(self.traffic())  # type: ignore[arg-type]
         whole = feed(stage(judging(4.0)), acts, source="follows-0")
