@@ -31,7 +31,7 @@ def write_readable(value: Any) -> bytes:
 def _lines(name: str, value: Any, depth: int) -> list[str]:
     """Return the lines of a value at a depth, led by its name where it has one."""
     short = " " * depth + name + _on_one(value)
-    if len(short) < WIDTH or not isinstance(value, dict | list) or not value:  # a comma may follow
+    if len(short) < WIDTH or not isinstance(value, dict | list | tuple) or not value:  # a comma may follow
         return [short]
     opening, closing = "{}" if isinstance(value, dict) else "[]"
     if isinstance(value, dict):

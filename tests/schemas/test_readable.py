@@ -35,3 +35,8 @@ def test_numbers_of_a_list_share_lines_that_are_not_too_long(numbers: list[float
 def test_a_shipped_file_is_as_readable_as_its_command_writes_it(name: str) -> None:
     content = (resources.files("detectors") / "shipped" / name).read_bytes()
     assert content == write_readable(msgspec.json.decode(content))
+
+
+@given(st.lists(st.floats(allow_nan=False)))
+def test_a_tuple_is_written_as_a_list_is(numbers: list[float]) -> None:
+    assert write_readable({"numbers": tuple(numbers)}) == write_readable({"numbers": numbers})
