@@ -118,6 +118,12 @@ def describe_crowd(row: Any, held: Any, rule: Any, pool: Any, ratio: float, need
 
 
 @compiled
+def mixed_nats(signs: Any) -> float:
+    """Return what mix and company say together of signs, shape (SIGNS,)."""
+    return float(signs[SHARES + Sign.MIX] + signs[SHARES + Sign.COMPANY])
+
+
+@compiled
 def plain_nats(signs: Any) -> float:
     """Return what is added to the trees' nats for signs, shape (SIGNS,), where mix and company are plain.
 
@@ -126,7 +132,7 @@ def plain_nats(signs: Any) -> float:
     >>> plain_nats(signs), plain_nats(np.zeros(SIGNS))
     (2.0, 0.0)
     """
-    return float(PLAIN_WEIGHT * max(signs[SHARES + Sign.MIX] + signs[SHARES + Sign.COMPANY] - PLAIN_NATS, 0.0))
+    return PLAIN_WEIGHT * max(mixed_nats(signs) - PLAIN_NATS, 0.0)
 
 
 @compiled

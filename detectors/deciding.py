@@ -21,7 +21,7 @@ from detectors.composition import (
     suspicious_share,
     tagged,
 )
-from detectors.crowd import SIGNS, describe_crowd, plain_nats, remember_crowd
+from detectors.crowd import SIGNS, describe_crowd, mixed_nats, plain_nats, remember_crowd
 from detectors.gate import GATE_SLOW, SETTLE_HOURS, gate, settle
 from detectors.sketches import SMALL_BITS, distinct, mark_seen, popcount, small_bit
 from detectors.subject_rows import CLICKS, HOURS, LEVELS, SEARCHES, SLOT_MS, SLOTS_HOUR
@@ -228,7 +228,10 @@ def judge_crowd(suspects: Suspects, row: Any, rule: Any, pool: Any, passed: int,
         suspects.counters[JUDGED] = at + 1
         # What the subject is called does not fit a float64: its halves do.
         noted[4], noted[5] = held["subject"] >> np.uint64(32), held["subject"] & np.uint64(0xFFFFFFFF)
-    return bool(nats >= rule["factor"][tier_of(in_day(row))] + rule["cold"] * coldness(pool, ts))
+    cold = coldness(pool, ts)
+    if cold > 0.0 and mixed_nats(signs) < rule["cold"][1] * cold:
+        return False
+    return bool(nats >= rule["factor"][tier_of(in_day(row))] + rule["cold"][0] * cold)
 
 
 @compiled

@@ -13,6 +13,7 @@ SPEC = Spec(
     version="3",
     words=Words("like", "likes", "likers", "note"),
     suspicious_nats=-0.5,
+    cold_mix_nats=10.0,
     prior_rate=0.1,
 )
 
