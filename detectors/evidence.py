@@ -150,9 +150,10 @@ def write(spec: Spec, seen: Observation) -> Evidence:
 
 
 def mix(spec: Spec, seen: Observation) -> str:
-    """Say how many act like bought ones."""
+    """Say how many act like bought ones, or could be some where only what they have in common says more."""
+    who = "act like bought ones" if spec.suspicious_nats >= spec.clear_nats else "could be bought ones"
     return (
-        f"{seen.suspicious} of {seen.watched} {spec.words.actions} came from accounts that act like bought ones;"
+        f"{seen.suspicious} of {seen.watched} {spec.words.actions} came from accounts that {who};"
         f" the mix of {spec.words.actors} is not what is usual for this {spec.words.subject}"
     )
 

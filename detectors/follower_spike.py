@@ -24,6 +24,7 @@ class FollowerSpike(OnlineDetector):
     With `m` the mark of a follow (log-likelihood ratio bought / organic of its actor, corrected for the mix usual
     here), the statistic for a bought share `p` is `S_p = max(0, S_p + log(1 - p + p exp(m)))`; the score is a
     calibrated map of the greatest `S_p` over its threshold, once the negative binomial gate is passed.
+    With the shipped thresholds trees judge instead what the followers have in common (`detectors.crowd`).
 
     Examples:
         >>> import random

@@ -212,7 +212,7 @@ class TestEvidence:
         evidence = write(SPEC, observation())
         assert evidence.reasons == [
             (
-                "41 of 50 likes came from accounts that act like bought ones;"
+                "41 of 50 likes came from accounts that could be bought ones;"
                 " the mix of likers is not what is usual for this note"
             ),
             "50 likes in the last hour, where 1.2 were to be expected from this note's own past and others like it",
