@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from detectors.actions import Trait
 from detectors.company import company_factor
 from detectors.compiled import compiled
 from detectors.composition import leading_level, mix_factor
@@ -25,6 +26,10 @@ MARK_LIMITS: Final = (-48, -16, 8, 24, 40, 56)
 PLAIN_NATS, PLAIN_WEIGHT = 8.0, 0.1
 """What mix and company say together beyond so many nats counts, by that share, beside the trees: no tree goes on rising
 beyond what it has seen, and a purchase plainer than any that was learned from must not be let go for that."""
+
+SHARED_USUAL = 0.4
+"""Share of a crowd's suspicious actors on devices or addresses that serve many from which on that counts beside the
+trees too, where a kind says so (`Spec.shared_nats`): whoever is merely new has a telephone of their own."""
 
 SHORT: Final = 16
 """Actions in the shorter window; the longer one has `RECENT`."""
@@ -56,6 +61,7 @@ class Sign(IntEnum):
 
 SHARES: Final = 2 * (MARKS + KINDS) + KINDS
 SIGNS: Final = SHARES + len(Sign)
+ON_SHARED_DEVICES: Final = SHARES - KINDS + Trait.SHARED_DEVICE.bit_length() - 1
 
 SIGN_NAMES: Final[tuple[str, ...]] = (
     *(f"marks_{limit}_{window}" for window in (SHORT, RECENT) for limit in MARK_LIMITS),
@@ -124,15 +130,19 @@ def mixed_nats(signs: Any) -> float:
 
 
 @compiled
-def plain_nats(signs: Any) -> float:
-    """Return what is added to the trees' nats for signs, shape (SIGNS,), where mix and company are plain.
+def plain_nats(signs: Any, shared_nats: float) -> float:
+    """Return what is added to the trees' nats for signs, shape (SIGNS,), where mix, company or devices are plain.
 
     >>> signs = np.zeros(SIGNS)
     >>> signs[SHARES + Sign.MIX], signs[SHARES + Sign.COMPANY] = 18.0, 10.0
-    >>> plain_nats(signs), plain_nats(np.zeros(SIGNS))
+    >>> plain_nats(signs, 5.0), plain_nats(np.zeros(SIGNS), 5.0)
     (2.0, 0.0)
+    >>> signs[ON_SHARED_DEVICES] = 1.0
+    >>> plain_nats(signs, 0.0), plain_nats(signs, 5.0)
+    (2.0, 5.0)
     """
-    return PLAIN_WEIGHT * max(mixed_nats(signs) - PLAIN_NATS, 0.0)
+    shared = max(signs[ON_SHARED_DEVICES] - SHARED_USUAL, 0.0)
+    return float(PLAIN_WEIGHT * max(mixed_nats(signs) - PLAIN_NATS, 0.0) + shared_nats * shared)
 
 
 @compiled

@@ -204,7 +204,7 @@ def crowd_nats(row: Any, held: Any, rule: Any, pool: Any, need: float, signs: An
     """Fill `signs` and return what the trees and what is plain say of a suspect as it stands."""
     greatest = max(row["stat"][0], row["stat"][1], row["stat"][2])
     describe_crowd(row, held, rule, pool, greatest / threshold_of(row, rule), need, signs)
-    return walk_trees(rule, signs) + plain_nats(signs)
+    return walk_trees(rule, signs) + plain_nats(signs, rule["shared"])
 
 
 @allocating

@@ -10,10 +10,11 @@ from schemas.flags import Kind
 SPEC = Spec(
     kind=Kind.FOLLOWER_SPIKE,
     lane=FOLLOWS,
-    version="2",
+    version="3",
     words=Words("follow", "follows", "followers", "account"),
     suspicious_nats=-0.5,
     cold_nats=2.0,
+    shared_nats=5.0,
     prior_rate=0.05,
 )
 

@@ -122,6 +122,7 @@ RULE = np.dtype(
         ("clear", np.float32),  # nats from which on it is so by itself
         ("mark_max", np.float32),  # nats that one action can add
         ("cold", np.float32, 2),  # when nothing is known yet: nats more of the trees, and of mix and company besides
+        ("shared", np.float32),  # nats beside the trees for a crowd that is all on shared devices, by share
         ("actors_min", np.float32),  # distinct suspicious actors
         ("share_min", np.float32),  # suspicious share of the last actions
         ("lift_min", np.float32),  # clicks over earned clicks (pairs)

@@ -59,7 +59,8 @@ def judge_crowds(
         ):
             continue
         quiet = sum(surge.lane == spec.lane and not surge.attack for part in parts for surge in part.labelled.surges)
-        least, score, left = asked_of(cases, judged_by_others(cases), flags_most, ceil(EPISODE_BUDGET * quiet))
+        nats = judged_by_others(cases, spec.shared_nats)
+        least, score, left = asked_of(cases, nats, flags_most, ceil(EPISODE_BUDGET * quiet))
         asked = round(float(np.ceil(least * 20) / 20), 2)
         numbers = msgspec.structs.replace(kinds[spec.kind], crowd=fit_crowds(cases), factor=(asked,) * 5, score=score)
         found[spec.kind] = (numbers, left)

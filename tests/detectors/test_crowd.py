@@ -177,7 +177,7 @@ class TestLearning:
 
     def test_what_is_asked_for_leaves_no_more_false_cases_than_the_budget(self) -> None:
         parts = [self.cases(seed) for seed in range(3)]
-        nats = judged_by_others(parts)
+        nats = judged_by_others(parts, 0.0)
         for flags_most, episodes_most in ((0, 0), (5, 1)):
             asked, score, left = asked_of(parts, nats, flags_most, episodes_most)
             false = {
