@@ -95,7 +95,12 @@ class BatchConsumer(driver.Consumer):
             raise BrokerError(f"cannot commit: {error!r}") from error
 
     async def on_partitions_assigned(self, assigned: set[Any], generation_id: int = 0) -> None:
-        """Take note of an assignment without partitions here, since Faust seeks nothing then."""
+        """Stop the flow until the seek; take note of an assignment without partitions, where Faust seeks nothing.
+
+        Faust stops the flow when partitions leave. Where none were here it goes on, and what is fetched of the new ones
+        before their seek would be worked on twice.
+        """
+        self.stop_flow()
         await super().on_partitions_assigned(assigned, generation_id)
         if not assigned:
             self.app.observer.on_assigned({}, self.ledger.resume({}))

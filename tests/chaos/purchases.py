@@ -164,3 +164,5 @@ def _trend(name: str, actor: str, ts_ms: int, number: int) -> tuple[str, dict[st
 
 
 MAKERS: tuple[Make, ...] = (_like, _follow, _rank, _trend)
+BOUGHT = ("like_boost", "follower_spike", "keyword_ranking", "keyword_trend")
+"""What the purchases of each maker are to be found as."""

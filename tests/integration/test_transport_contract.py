@@ -42,7 +42,8 @@ RELIED_ON: dict[Any, tuple[str, ...]] = {
     faust_consumer.ThreadDelegateConsumer: ("_getmany", "_commit"),
     faust_consumer.Consumer: (
         "_drain_messages", "_wait_next_records", "force_commit", "commit", "wait_empty", "perform_seek",
-        "_commit_handler", "on_stop", "verify_all_partitions_active",
+        "_commit_handler", "on_stop", "verify_all_partitions_active", "on_partitions_assigned", "stop_flow",
+        "resume_flow",
     ),
     driver.Producer: ("_new_producer", "_ensure_producer"),
     faust.App: ("_create_directories", "_stop_consumer", "_consumer_wait_empty", "_on_partitions_revoked"),
