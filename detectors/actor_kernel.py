@@ -13,6 +13,7 @@ from detectors.actor_rows import SECONDS_MAX, age_row, learn, learn_device, met_
 from detectors.actor_traits import traits_of
 from detectors.compiled import compiled, inlined
 from detectors.dedup import REPEATED, TOO_FULL, SeenView, note, seek
+from detectors.faded import recall
 from detectors.hash_index import NO_ROOM, View, find_or_insert
 from detectors.population import GROUPS, count_on, keep_up
 from detectors.rhythm_model import judge
@@ -113,6 +114,7 @@ def weights_dtype(features: int) -> np.dtype[Any]:
 @compiled
 def mark_events(
     arena: View,
+    faded: View,
     seen: Seen,
     population: NDArray[Any],
     model: NDArray[Any],
@@ -128,8 +130,8 @@ def mark_events(
 
     A row of `turns`, shape (turns, 3), is a topic, the place of its first event in this turn and that after its last.
     `at`, shape (2,), is a turn and a place in it. An event is taken whole or not at all, so the caller makes room and
-    calls again. `population` and `model` are arrays of one record; `greatest_ms`, shape (topics,), is the greatest
-    accepted `ts` of each topic.
+    calls again. Who has no row in `arena` is looked for in `faded`. `population` and `model` are arrays of one record;
+    `greatest_ms`, shape (topics,), is the greatest accepted `ts` of each topic.
     """
     said = rhythms.said
     said[SAID_ROW] = -1
@@ -148,7 +150,7 @@ def mark_events(
                 _note(seen, topic, slot, event, arrival)
                 out.outcome[place] = Outcome.LATE.value
             else:
-                row, rhythm, need = _rows_of(arena, rhythms.table, events.actor[place], ts)
+                row, rhythm, need = _rows_of(arena, faded, rhythms.table, events.actor[place], ts)
                 if need != Need.NOTHING.value:
                     at[0], at[1] = turn, place
                     return need
@@ -180,11 +182,13 @@ def mark_events(
 
 
 @inlined
-def _rows_of(arena: View, rhythms: View, actor: np.uint64, ts: np.int64) -> tuple[int, int, int]:
+def _rows_of(arena: View, faded: View, rhythms: View, actor: np.uint64, ts: np.int64) -> tuple[int, int, int]:
     """Return an actor's row, that of its rhythm or -1 where it has none yet, and what table needs room first."""
-    row, _ = find_or_insert(arena, actor, ts)
+    row, fresh = find_or_insert(arena, actor, ts)
     if row == NO_ROOM:
         return row, -1, Need.ROWS.value
+    if fresh:
+        recall(faded, actor, arena.rows[row])
     if arena.rows[row]["actions"] < FROM_ACTIONS:
         return row, -1, Need.NOTHING.value
     rhythm, _ = find_or_insert(rhythms, actor, ts)

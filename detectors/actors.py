@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -28,6 +29,7 @@ from detectors.actor_rows import ROW_FIELDS, ROW_VERSION
 from detectors.arena import Arena
 from detectors.automation import NEVER_MS, Automation
 from detectors.dedup import SeenIds
+from detectors.faded import fade, make_faded
 from detectors.kept_state import KeptState, Part, read_part, write_part
 from detectors.population import Population
 from detectors.rhythm_features import HABITS
@@ -91,6 +93,7 @@ class ActorStage(KeptState):
     def __init__(self, settings: ActorSettings, marks: MarkModel, rhythm: RhythmModel | None = None) -> None:
         self._times = Times(settings.lateness_ms, settings.late_after_ms, settings.dedup_ms)
         self._arena = Arena(ROW_FIELDS, settings.actors_max, ROW_VERSION)
+        self._faded = make_faded(settings.actors_max)
         self._seen = {topic: SeenIds(settings.dedup_ms) for topic in Topic}
         self._population = Population(marks.usual())
         self._greatest_ms = np.full(len(Topic), START_MS, np.int64)
@@ -101,7 +104,7 @@ class ActorStage(KeptState):
         self._automation = Automation(rhythm, settings.automation_mode)
         self._said = np.array([-1, 0, NEVER_MS, START_MS], np.int64)
         super().__init__(
-            tables={"actors": self._arena, "rhythms": self._rhythms},
+            tables={"actors": self._arena, "faded": self._faded, "rhythms": self._rhythms},
             parts={
                 "population": Part(self._population.snapshot, self._population.restore),
                 "watermarks": Part(self._write_watermarks, self._read_watermarks),
@@ -116,6 +119,11 @@ class ActorStage(KeptState):
         return len(self._arena)
 
     @property
+    def faded(self) -> int:
+        """Actors without a row of whom something is left."""
+        return len(self._faded)
+
+    @property
     def evicted(self) -> dict[str, int]:
         """What had to make way since the start: the coldest actors, and event ids before their time."""
         actors = {"actors": self._arena.evicted, "rhythms": self._rhythms.evicted}
@@ -125,7 +133,7 @@ class ActorStage(KeptState):
     def bytes_resident(self) -> int:
         """Bytes of all state."""
         seen = sum(ids.bytes_resident for ids in self._seen.values())
-        rows = self._arena.bytes_resident + self._rhythms.bytes_resident
+        rows = sum(table.bytes_resident for table in self.tables().values())
         return rows + seen + self._population.bytes_resident
 
     @property
@@ -187,12 +195,12 @@ class ActorStage(KeptState):
             rhythms = Rhythms(self._rhythms.view(), self._rhythm_model, self._automation.due_ms, self._said, ratio)
             seen = (self._seen[Topic.LIKES].view(), self._seen[Topic.FOLLOWS].view(), self._seen[Topic.SEARCHES].view())
             need = mark_events(
-                self._arena.view(), seen, self._population.view(), self._model, rhythms, self._times,
-                self._greatest_ms, turns, at, columns, out,
+                self._arena.view(), self._faded.view(), seen, self._population.view(), self._model, rhythms,
+                self._times, self._greatest_ms, turns, at, columns, out,
             )  # fmt: skip
             place = int(at[1])
             if need == Need.ROWS:
-                self._arena.make_room()
+                self._arena.make_room(partial(fade, self._faded))
             elif need == Need.SEEN:
                 self._seen[Topic(turns[at[0], 0])].make_room(int(columns.arrival[place]))
             elif need == Need.RHYTHMS:

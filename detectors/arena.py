@@ -28,7 +28,7 @@ from detectors.hash_index import (
 from schemas.hashing import hash_bytes, hash_id
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -106,8 +106,11 @@ class Arena:
         held, keys, _ = held_columns(self._view)
         return held[np.argsort(keys)]
 
-    def make_room(self) -> int:
-        """Make `find_or_insert` able to insert: grow, or at the bound evict. Return how many rows were evicted."""
+    def make_room(self, leave: Callable[[NDArray[Any]], None] | None = None) -> int:
+        """Make `find_or_insert` able to insert: grow, or at the bound evict. Return how many rows were evicted.
+
+        `leave` is given the records that go, shape (n,), before they do.
+        """
         if self._view.counters[CROWDED]:
             self._reindex(len(self._view.slots), int(self._view.counters[SEED]) + 1)
         if self._view.counters[FREE]:
@@ -116,6 +119,8 @@ class Arena:
             self._grow(self.capacity + max(self.capacity // 2, 1))
             return 0
         coldest = self.coldest(max(1, int(len(self) * EVICTED_SHARE)))
+        if leave is not None:
+            leave(self._view.rows[coldest])
         self.remove(coldest)
         self._evicted += len(coldest)
         return len(coldest)
@@ -125,6 +130,26 @@ class Arena:
         wanted = len(self) + rows
         if wanted > self.capacity < self._capacity_max:
             self._grow(wanted)
+
+    def rows_of(self, keys: NDArray[np.uint64]) -> NDArray[np.int32]:
+        """Return the row of each of these keys, each given once and together no more than may be held.
+
+        Rows are made for those that have none, and the coldest make way where there is no room for all.
+        """
+        keys = np.ascontiguousarray(keys, np.uint64)
+        wanted = int(np.count_nonzero(find_all(self._view, keys) < 0))
+        self.reserve(wanted)
+        # Beforehand: a row that was just made is the coldest of all until it is written.
+        while (room := int(self._view.counters[FREE])) < wanted:
+            going = self.coldest(max(wanted - room, int(len(self) * EVICTED_SHARE)))
+            self.remove(going)
+            self._evicted += len(going)
+            wanted = int(np.count_nonzero(find_all(self._view, keys) < 0))
+        rows = np.empty(len(keys), np.int32)
+        at = 0
+        while (at := rows_for(self._view, keys, at, rows)) < len(keys):
+            self.make_room()
+        return rows
 
     def coldest(self, count: int) -> NDArray[np.int32]:
         """Return the `count` rows touched longest ago, coldest first; equal times by key, so the choice is stable."""
@@ -200,11 +225,7 @@ class Arena:
                     f" raise capacity_max, which is {self._capacity_max}, to restore it"
                 )
                 raise SnapshotMismatchError(message)
-        self.reserve(len(keys))
-        rows = np.empty(len(keys), np.int32)
-        at = 0
-        while (at := rows_for(self._view, keys, at, rows)) < len(keys):
-            self.make_room()
+        rows = self.rows_of(keys)
         self._raw()[rows] = records.view(self._raw().dtype)
         self._view.dirty[rows] = 0
         self._kept[rows] = True

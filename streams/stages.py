@@ -273,7 +273,8 @@ class Stages:
 
     def tracked(self) -> dict[str, int]:
         """Return rows held, by what they are about."""
-        total = Counter({"actors": sum(stage.tracked for stage in self._actors.values())})
+        actors = self._actors.values()
+        total = Counter({"actors": sum(each.tracked for each in actors), "faded": sum(each.faded for each in actors)})
         for held in self._subjects.values():
             total.update(held.stage.tracked)
         if self._groups:
