@@ -154,15 +154,22 @@ def test_marks_that_no_longer_fit_the_traffic_are_a_ticket_until_it_is_as_before
         prometheus.until(lambda: "BoostwatchModelDrift" not in prometheus.firing(), "it passes", within_s=300)
 
 
-def test_flags_that_people_dismiss_are_a_ticket_until_most_are_confirmed(
-    kafka: str, kafka_topics: MakeTopics, tmp_path: Path
-) -> None:
-    names = kafka_topics()
+@contextmanager
+def counting(kafka: str, names: TopicNames, tmp_path: Path) -> Iterator[tuple[WorkerProcess, Prometheus]]:
+    """Yield a worker that flags whatever comes ten times, ready, and who scrapes it."""
     with (
         WorkerProcess(kafka, names, tmp_path / "log", "counting") as worker,
         Prometheus(tmp_path, worker.port, 600, NO_DRIFT) as prometheus,
     ):
         worker.wait_until_ready()
+        yield worker, prometheus
+
+
+def test_flags_that_people_dismiss_are_a_ticket_until_most_are_confirmed(
+    kafka: str, kafka_topics: MakeTopics, tmp_path: Path
+) -> None:
+    names = kafka_topics()
+    with counting(kafka, names, tmp_path) as (worker, prometheus):
         send(kafka, names.likes, encoded(like(n, now_ms(), note_id=f"n{n % 200}") for n in range(2_000)))
         worker.wait_for(lambda: len(drain(kafka, names.flags)) >= 200, "a flag of each note")
         ids = [decode_flag(record.value).flag_id for record in drain(kafka, names.flags)]
@@ -192,11 +199,7 @@ def test_an_answer_that_is_none_is_a_ticket_and_mended_it_is_heeded(
     kafka: str, kafka_topics: MakeTopics, tmp_path: Path
 ) -> None:
     names = kafka_topics()
-    with (
-        WorkerProcess(kafka, names, tmp_path / "log", "counting") as worker,
-        Prometheus(tmp_path, worker.port, 600, NO_DRIFT) as prometheus,
-    ):
-        worker.wait_until_ready()
+    with counting(kafka, names, tmp_path) as (worker, prometheus):
         send(kafka, names.likes, encoded(like(n, now_ms(), note_id="n1") for n in range(20)))
         worker.wait_for(lambda: bool(drain(kafka, names.flags)), "a flag")
         flag_id = decode_flag(drain(kafka, names.flags)[0].value).flag_id
