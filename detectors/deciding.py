@@ -241,7 +241,7 @@ def coldness(pool: Any, ts: int) -> float:
 
 
 @compiled
-def tips(row: Any, held: Any, rule: Any, pool: Any, passed: int, lane: int, ratio: float) -> bool:
+def tips(row: Any, held: Any, rule: Any, pool: Any, passed: int, lane: int, ratio: float, ts: int) -> bool:
     """Return whether an action whose statistic is `ratio` of the threshold opens an episode."""
     factor = need_factor(row, rule, passed)
     if factor == 0.0 or ratio < min(factor, 1.0):
@@ -259,7 +259,7 @@ def tips(row: Any, held: Any, rule: Any, pool: Any, passed: int, lane: int, rati
     needed = rule["factor"][tier_of(in_day(row))] * factor
     if leading_level(row) < LEVELS - 1:
         needed += rule["diluted"]
-    return bool(nats >= needed)
+    return bool(nats >= needed + rule["cold"][0] * coldness(pool, ts))
 
 
 @compiled
@@ -342,7 +342,7 @@ def suspect(
         row["gated"] |= hour_bit(slot)
     if rule["trees"] > 0:
         return code | (TIPPED if judge_crowd(suspects, row, rule, pool, passed, lane, action.ts) else 0)
-    return code | (TIPPED if tips(row, held, rule, pool, passed, lane, ratio) else 0)
+    return code | (TIPPED if tips(row, held, rule, pool, passed, lane, ratio, action.ts) else 0)
 
 
 @compiled

@@ -55,8 +55,8 @@ class Spec:
         suspicious_nats: from which on a mark counts as suspicious.
         clear_nats: from which on it does by itself; below, only what a crowd of such has in common can say more.
         mark_max_nats: that one action can add at the most, so that no single actor decides.
-        cold_nats: asked for besides of the trees when nothing is known yet, less and less over a day: who is merely
-            not known yet looks like somebody who was never there.
+        cold_nats: asked for besides, of the trees or of the Bayes factor, when nothing is known yet, less and less over
+            a day: who is merely not known yet looks like somebody who was never there.
         cold_mix_nats: asked for of mix and company beside the trees then, likewise.
         shared_nats: added to the trees' for each share of the suspicious actors beyond `SHARED_USUAL` whose device or
             address serves many.
