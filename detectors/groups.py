@@ -186,13 +186,15 @@ def _meet_first(
 def _meet_again(pairs: View, one: np.uint64, other: np.uint64, before: np.uint64, when: np.uint64) -> bool:
     """Make a row of two meetings. False where there is no room: then the pair waits for its next meeting."""
     shift, owners = np.uint64(_WHEN_SHIFT), np.uint64(_CROWD_BITS)
-    first_ms, last_ms = np.int64(before >> shift), np.int64(when >> shift)
+    # Partitions are read at different paces, so the meeting that is heard of first need not be the first.
+    one_ms, other_ms = np.int64(before >> shift), np.int64(when >> shift)
+    first_ms, last_ms = min(one_ms, other_ms), max(one_ms, other_ms)
     found, _ = find_or_insert(pairs, pair_of(one, other), last_ms)
     if found == NO_ROOM:
         return False
     row = pairs.rows[found]
     row["low"], row["high"], row["met"] = min(one, other), max(one, other), 2
-    row["first_ms"], row["last_ms"] = first_ms, max(last_ms, first_ms)
+    row["first_ms"], row["last_ms"] = first_ms, last_ms
     bits = np.uint64(1) << ((before >> owners) & np.uint64(63)) | np.uint64(1) << ((when >> owners) & np.uint64(63))
     row["owners"] = bits
     mask = np.uint64(2**_CROWD_BITS - 1)
@@ -227,7 +229,7 @@ def _count(pairs: View, found: int, ts: np.int64, bit: np.uint64, crowd: float) 
     if row["owners"] & bit or abs(ts - row["last_ms"]) < APART_MS:
         return False
     row["owners"] |= bit
-    row["last_ms"] = max(ts, row["last_ms"])
+    row["first_ms"], row["last_ms"] = min(ts, row["first_ms"]), max(ts, row["last_ms"])
     row["met"] = min(row["met"] + 1, 60_000)
     row["crowd"] += crowd
     return not row["linked"] and row["met"] >= OWNERS_MIN

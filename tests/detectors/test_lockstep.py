@@ -101,6 +101,23 @@ def test_a_group_that_acts_in_step_is_found_with_its_members_and_targets(partici
     assert set(found.evidence.members) <= ids(range(100, 112))
 
 
+def test_a_group_began_when_it_first_met_whichever_of_its_meetings_is_heard_of_first() -> None:
+    by_target: dict[int, list[Row]] = {}
+    for row in gang(2, members=4):
+        by_target.setdefault(row[2], []).append(row)
+    first, second, third, *rest = by_target.values()
+
+    def opened(order: list[list[Row]]) -> Flag:
+        meetings, groups = MeetingStage(), GroupStage()
+        every = [bustle(1), *order]
+        return next(flag for rows in every for flag in groups.apply(meetings.apply(actions_of(rows))))
+
+    whole = opened([first, second, third, *rest])
+    assert whole.window.start <= min(first)[0] + 5 * MINUTE_MS
+    for order in ([second, first, third, *rest], [second, third, rest[0], first, *rest[1:]]):
+        assert opened(order).flag_id == whole.flag_id
+
+
 def test_a_group_of_which_few_pairs_are_linked_scores_below_one_that_is_all_in_step() -> None:
     assert score_of(25, 0.28) < score_of(8, 1.0)
     assert 0.0 < score_of(MEMBERS_MIN, 0.0) < score_of(MEMBERS_MIN, 1.0) < score_of(40, 1.0) == 1.0
