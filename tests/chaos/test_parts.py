@@ -19,10 +19,13 @@ from deploy.kafka import machine
 from schemas.flags import Status
 from streams.block_parts import BlockHeader
 from streams.blocks import pack
+from streams.recorded import Recording
+from streams.replay import Totals, replay
+from streams.settings import Settings
 from tests.chaos.accounts import apply_log
 from tests.chaos.flags import compare, gather, told
 from tests.chaos.proxy import Network, Proxy
-from tests.chaos.purchases import EACH, MAKERS, SLOT_MS, purchases, waves
+from tests.chaos.purchases import BOUGHT, EACH, MAKERS, SLOT_MS, purchases, waves
 from tests.chaos.schedule import SHORT, Fault, draw
 from tests.chaos.soak import Soak
 from tests.chaos.traffic import Stream
@@ -31,6 +34,7 @@ from tests.streams.test_blocks import example
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 NOW_MS = 1_764_000_000_000
 
@@ -88,6 +92,21 @@ def test_a_purchase_stays_within_its_slot_by_accounts_seen_before_and_every_kind
     assert others == {"ti", "gr"}
     assert len(slots) == 2 * len(MAKERS) * EACH
     assert {len(some) for some in slots.values()} == {1}
+
+
+@pytest.mark.parametrize("hours", [0, 11])
+def test_every_purchase_of_the_short_run_is_found_at_any_hour(hours: int, tmp_path: Path) -> None:
+    """What nobody finds would be equal in both runs, and compared in vain."""
+    stream = Stream(5, 40.0, 60.0, NOW_MS + hours * 3_600_000)
+    files = {topic: (tmp_path / f"{topic}.jsonl").open("wb") for topic in ("likes", "follows", "searches")}
+    for record in stream.records():
+        if record.what == "good":
+            files[record.topic].write((record.value or b"") + b"\n")
+    for file in files.values():
+        file.close()
+    every = [flag for flags in replay(Settings(), Recording(tmp_path), 8_192, Totals()) for flag in flags]
+    found = Counter(flag.kind.value for flag in every if flag.status is Status.OPENED)
+    assert {kind: found[kind] for kind in BOUGHT} == dict.fromkeys(BOUGHT, EACH)
 
 
 def test_what_is_sent_again_is_no_loss_and_no_second_effect() -> None:
