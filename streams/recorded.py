@@ -25,7 +25,7 @@ from streams.errors import RecordedTrafficError
 from streams.lines import DamagedError, Lines, read_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -99,24 +99,43 @@ class Recording:
 
     def batches(self, batch_events_max: int) -> Iterator[Events]:
         """Yield every valid event once, in merged order, as batches of one topic with their arrival set."""
-        pieces = heapq.merge(*(self._pieces(topic) for topic in self.files), key=lambda piece: piece[:2])
-        for piece in pieces:
-            count = len(piece.events)
-            for start in range(0, count, batch_events_max):
-                whole = count <= batch_events_max
-                yield piece.events if whole else piece.events.at(slice(start, start + batch_events_max))
+        for piece in self._merged(batch_events_max):
+            yield piece.events.at(slice(piece.start, piece.end))
+
+    def in_turns(self, events_max: int) -> Iterator[tuple[list[Events], NDArray[np.int64]]]:
+        """Yield the same in the same order, of several topics at once, at most so many events of all together.
+
+        With the batches, one of each topic, come their turns, shape (turns, 2): whose turn it is, and before which of
+        its rows that ends. Where little comes in a step, a batch of one topic would hold next to nothing.
+        """
+        together: list[_Piece] = []
+        count = 0
+        for piece in self._merged(events_max):
+            goes_on = all(each.events is piece.events for each in together if each.order == piece.order)
+            if together and (not goes_on or count + piece.end - piece.start > events_max):
+                yield _in_turns(together)
+                together, count = [], 0
+            together.append(piece)
+            count += piece.end - piece.start
+        if together:
+            yield _in_turns(together)
+
+    def _merged(self, events_max: int) -> Iterator[_Piece]:
+        """Yield what comes of one topic, in merged order, at most so many events at once."""
+        for piece in heapq.merge(*(self._pieces(topic) for topic in self.files), key=lambda piece: piece[:2]):
+            for start in range(piece.start, piece.end, events_max):
+                yield piece._replace(start=start, end=min(start + events_max, piece.end))
 
     def _pieces(self, topic: Topic) -> Iterator[_Piece]:
         """Yield one file's events, cut where a step of the merge ends."""
-        for events in self._timed(topic):
+        for events in self.timed(topic):
             steps = events.arrival // STEP_MS
             cuts = [0, *(np.flatnonzero(np.diff(steps)) + 1).tolist(), len(steps)]
             for start, end in pairwise(cuts):
                 if end > start:
-                    piece = events if end - start == len(events) else events.at(slice(start, end))
-                    yield _Piece(int(steps[start]), _ORDER[topic], piece)
+                    yield _Piece(int(steps[start]), _ORDER[topic], events, start, end)
 
-    def _timed(self, topic: Topic) -> Iterator[Events]:
+    def timed(self, topic: Topic) -> Iterator[Events]:
         """Yield one file's events with their arrival, without those whose `ts` cannot be."""
         clock = ArrivalClock()
         waiting: deque[_Decoded] = deque()
@@ -183,7 +202,22 @@ class Recording:
 class _Piece(NamedTuple):
     step: int
     order: int
-    events: Events
+    events: Events  # of which it is the rows from `start` to `end`
+    start: int
+    end: int
+
+
+def _in_turns(pieces: Sequence[_Piece]) -> tuple[list[Events], NDArray[np.int64]]:
+    """Return one batch of each topic, and the turns; pieces of a topic follow each other in the same events."""
+    firsts: dict[int, _Piece] = {}
+    lasts: dict[int, _Piece] = {}
+    for piece in pieces:
+        firsts.setdefault(piece.order, piece)
+        lasts[piece.order] = piece
+    batches = [first.events.at(slice(first.start, lasts[order].end)) for order, first in firsts.items()]
+    number = {order: place for place, order in enumerate(firsts)}
+    turns = [(number[piece.order], piece.end - firsts[piece.order].start) for piece in pieces]
+    return batches, np.array(turns, np.int64)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,20 +20,24 @@ import msgspec
 import numpy as np
 
 from detectors.actors import Outcome
-from schemas.columns import Topic
 from schemas.flags import Flag, encode_flag
 from streams.errors import RecordedTrafficError
 from streams.pipeline import build_actor_stage, build_group_stage, build_meeting_stage, build_subject_stage, warm_up
 from streams.recorded import STEMS, Recording
 from streams.replay_report import Progress, print_summary
+from streams.turns import in_order
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+
+    from numpy.typing import NDArray
 
     from detectors.actions import Actions
-    from detectors.actors import ActorStage, Marked
+    from detectors.actors import ActorStage
     from detectors.subjects import SubjectStage
+    from schemas.columns import Events, Topic
     from streams.settings import Settings
+    from streams.turns import InOrder
 
 BATCH_EVENTS = 8_192
 """Events handed over at once, at most; the flags do not depend on it."""
@@ -49,14 +53,20 @@ class Totals:
     first_ms: int | None = None
     event_time_ms: int = 0
 
-    def add(self, topic: Topic, outcome: np.ndarray[tuple[int], np.dtype[np.uint8]], flags: list[Flag]) -> None:
-        """Count one batch."""
+    def add(self, events: Events, outcome: NDArray[np.uint8]) -> None:
+        """Count one batch of one topic."""
         for code, count in enumerate(np.bincount(outcome, minlength=len(Outcome)).tolist()):
             if count:
-                self.outcomes[topic, Outcome(code)] += count
+                self.outcomes[events.topic, Outcome(code)] += count
+        self.events += len(outcome)
+        first_ms = int(events.arrival[0])
+        self.first_ms = first_ms if self.first_ms is None else min(first_ms, self.first_ms)
+        self.event_time_ms = max(self.event_time_ms, int(events.arrival[-1]))
+
+    def tell(self, flags: Iterable[Flag]) -> None:
+        """Count flags."""
         for flag in flags:
             self.flags[flag.kind, flag.status] += 1
-        self.events += len(outcome)
 
 
 def replay(
@@ -72,13 +82,12 @@ def replay(
     """
     actors, subjects = stages or (build_actor_stage(settings), build_subject_stage(settings))
     groups = _Groups(settings)
-    for events in recording.batches(batch_events):
-        marked = actors.apply(events)
-        flags = _decided(marked, subjects, groups, STEMS[events.topic])
-        totals.add(events.topic, marked.outcome, flags)
-        if totals.first_ms is None:
-            totals.first_ms = int(events.arrival[0])
-        totals.event_time_ms = max(totals.event_time_ms, int(events.arrival[-1]))
+    for batches, turns in recording.in_turns(batch_events):
+        marked = actors.apply_in_turns(batches, turns)
+        flags = _decided(in_order(marked, [STEMS[events.topic] for events in batches], turns), subjects, groups)
+        for events, one in zip(batches, marked, strict=True):
+            totals.add(events, one.outcome)
+        totals.tell(flags)
         yield flags
 
 
@@ -93,20 +102,17 @@ class _Groups:
         return self._groups.decide(self._meetings.apply(actions))
 
 
-def _decided(marked: Marked, subjects: SubjectStage, groups: _Groups, source: str) -> list[Flag]:
+def _decided(marked: InOrder, subjects: SubjectStage, groups: _Groups) -> list[Flag]:
     """Return the flags of all stages in the order of the events that tipped them, however batches were cut."""
-    early = list(zip(np.searchsorted(marked.rows, marked.flags_at).tolist(), marked.flags, strict=True))
-    late = [(place + 1, flag) for place, flag in groups.apply(marked.actions)]
-    told = sorted([(at, 1, flag) for at, flag in early] + [(at, 0, flag) for at, flag in late], key=lambda one: one[:2])
-    if not told:
-        return subjects.apply(marked.actions, source)
+    early = [(at, 1, flag) for at, flag in marked.flags]
+    late = [(place + 1, 0, flag) for place, flag in groups.apply(marked.actions)]
     flags: list[Flag] = []
     done = 0
-    for until, _, flag in told:
-        flags += subjects.apply(marked.actions.take(np.arange(done, until)), source)
+    for until, _, flag in sorted(early + late, key=lambda one: one[:2]):
+        flags += subjects.apply_all(*marked.part(done, until))
         flags.append(flag)
         done = until
-    return flags + subjects.apply(marked.actions.take(np.arange(done, len(marked.actions))), source)
+    return flags + subjects.apply_all(*marked.part(done, len(marked.actions)))
 
 
 def run(settings: Settings, directory: Path, flags_path: Path, batch_events: int = BATCH_EVENTS) -> None:

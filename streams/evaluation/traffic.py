@@ -111,9 +111,9 @@ class WatchedRecording(Recording):
         super().__init__(directory)
         self._parts: list[Traffic] = []
 
-    def batches(self, batch_events_max: int) -> Iterator[Events]:
-        """Yield what the recording yields, and remember it."""
-        for events in super().batches(batch_events_max):
+    def timed(self, topic: Topic) -> Iterator[Events]:
+        """Yield what the recording yields of a file, and remember it."""
+        for events in super().timed(topic):
             self._parts.append(
                 Traffic(
                     events.ts.copy(),

@@ -51,6 +51,29 @@ def test_the_files_are_merged_by_arrival_and_searches_lead(tmp_path: Path) -> No
     assert topics == [Topic.SEARCHES, Topic.LIKES, Topic.FOLLOWS, Topic.SEARCHES, Topic.LIKES]
 
 
+@pytest.mark.parametrize(("most", "block"), [(1, 65_536), (40, 997), (700, 5_000), (8_192, 65_536)])
+def test_in_turns_the_same_events_come_in_the_same_order_a_batch_of_each_topic_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, block: int
+) -> None:
+    write(tmp_path, traffic(1_500))
+    whole = sequence(tmp_path)
+    monkeypatch.setattr(lines, "BLOCK_BYTES", block)
+    found: list[tuple[Topic, int, str, int]] = []
+    for batches, turns in Recording(tmp_path).in_turns(most):
+        assert len({events.topic for events in batches}) == len(batches)
+        assert sum(map(len, batches)) <= most
+        done = [0] * len(batches)
+        for whose, end in turns.tolist():
+            events = batches[whose]
+            found += [
+                (events.topic, int(events.ts[row]), events.actor_ids[row], int(events.arrival[row]))
+                for row in range(done[whose], end)
+            ]
+            done[whose] = end
+        assert done == list(map(len, batches))
+    assert found == whole
+
+
 @pytest.mark.parametrize("block", [100, 997, 65_536])
 def test_the_order_does_not_depend_on_how_the_files_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int
