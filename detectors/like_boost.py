@@ -13,7 +13,8 @@ SPEC = Spec(
     version="3",
     words=Words("like", "likes", "likers", "note"),
     suspicious_nats=-0.5,
-    cold_mix_nats=10.0,
+    cold_nats=0.5,
+    cold_mix_nats=12.0,
     prior_rate=0.1,
 )
 
