@@ -109,13 +109,16 @@ class Recording:
         its rows that ends. Where little comes in a step, a batch of one topic would hold next to nothing.
         """
         together: list[_Piece] = []
+        read_from: dict[int, Events] = {}  # of each topic: what is cut out must lie side by side
         count = 0
         for piece in self._merged(events_max):
-            goes_on = all(each.events is piece.events for each in together if each.order == piece.order)
+            goes_on = read_from.get(piece.order, piece.events) is piece.events
             if together and (not goes_on or count + piece.end - piece.start > events_max):
                 yield _in_turns(together)
                 together, count = [], 0
+                read_from.clear()
             together.append(piece)
+            read_from[piece.order] = piece.events
             count += piece.end - piece.start
         if together:
             yield _in_turns(together)
