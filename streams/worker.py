@@ -29,6 +29,7 @@ from streams.connections import planned_topics, security_of
 from streams.dead_letters import DeadLetterWriter
 from streams.errors import BoostwatchError, BrokerError
 from streams.groups_agent import GroupsAgent
+from streams.heap import keep_large_apart
 from streams.lifecycle import Lifecycle
 from streams.metrics import Metrics
 from streams.outgoing import Gatherer
@@ -65,6 +66,7 @@ STOP_S = 45.0
 
 def run_worker(settings: Settings) -> int:
     """Run until told to stop and return the exit code. Raises BoostwatchError for what is wrong at the start."""
+    keep_large_apart()
     require_topics(settings)
     warm_up(settings)
     _tame_garbage_collector()
