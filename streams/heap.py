@@ -1,18 +1,23 @@
-"""How memory is taken from the system: large arrays in mappings of their own, which go back when the arrays do.
+"""How memory is taken from the system, and given back to it.
 
-glibc raises its limit for that to the size of whatever large was freed last, up to 32 MiB (M_MMAP_THRESHOLD in
-mallopt(3)). From then on tables of event ids and the arrays of their rebuilding come out of the same heaps as each
-batch's small ones, which leave them full of holes: a worker at half load had 880 MiB in such heaps, and they went on
-growing.
+Two ways of glibc's malloc let a worker's resident memory follow its worst minute for ever. Its limit from which on
+arrays have mappings of their own rises to the size of whatever large was freed last, up to 32 MiB (M_MMAP_THRESHOLD in
+mallopt(3)), so tables and what they are rebuilt with come out of the same heaps as each batch's small arrays, which
+leave them full of holes. And of the heap of a thread only the end is given back: once a backlog of half a minute had
+been fetched, a gigabyte that nobody used stayed resident.
 """
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 from typing import Final
 
 APART_FROM_BYTES: Final = 2 << 20
 """Larger than what a batch makes, smaller than what tables of a million rows are rebuilt with."""
+
+GIVE_BACK_S: Final = 60.0
+"""Between two times of giving back: what is free for shorter is about to be used again."""
 
 _M_MMAP_THRESHOLD: Final = -3
 """Of glibc's malloc.h. A limit that was set is not raised any more."""
@@ -25,3 +30,16 @@ def keep_large_apart() -> bool:
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     return mallopt is not None and mallopt(_M_MMAP_THRESHOLD, APART_FROM_BYTES) == 1
+
+
+def give_back() -> bool:
+    """Return free pages of all heaps to the system, wherever in them they lie; return whether there were any."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    return trim is not None and trim(0) == 1
+
+
+async def give_back_for_ever() -> None:
+    """Give back now and then, beside the loop: it takes some milliseconds for each gigabyte."""
+    while True:
+        await asyncio.sleep(GIVE_BACK_S)
+        await asyncio.to_thread(give_back)

@@ -29,7 +29,7 @@ from streams.connections import planned_topics, security_of
 from streams.dead_letters import DeadLetterWriter
 from streams.errors import BoostwatchError, BrokerError
 from streams.groups_agent import GroupsAgent
-from streams.heap import keep_large_apart
+from streams.heap import give_back_for_ever, keep_large_apart
 from streams.lifecycle import Lifecycle
 from streams.metrics import Metrics
 from streams.outgoing import Gatherer
@@ -228,7 +228,7 @@ class Worker:
         asking = [loop.create_task(self._tick(starting)), loop.create_task(self._read_verdicts(starting))]
         checkpoints = self._runtime.checkpoints
         others = [loop.create_task(checkpoints.for_ever())] if checkpoints is not None else []
-        others += [loop.create_task(self._answering.for_ever(self._turns))]
+        others += [loop.create_task(self._answering.for_ever(self._turns)), loop.create_task(give_back_for_ever())]
         try:
             await self._lifecycle.ended()
             await self._stop(asking, [starting, *others])
