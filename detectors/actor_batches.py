@@ -56,8 +56,9 @@ class Work:
         """Return what came of this batch."""
         here = slice(self.first, self.first + len(self.events))
         return MarkedColumns(
-            out.outcome[here], out.watermark[here], out.mark[here], out.traits[here], out.features, out.habits
-        )
+            out.outcome[here], out.watermark[here], out.mark[here], out.traits[here], out.onward[here],
+            out.onward_verb[here], out.features, out.habits,
+        )  # fmt: skip
 
 
 def works_of(batches: Sequence[Events]) -> list[Work]:
@@ -97,6 +98,8 @@ def room_for(count: int, features: NDArray[np.float32], habits: NDArray[np.float
         watermark=np.zeros(count, np.int64),
         mark=np.zeros(count, np.int8),
         traits=np.zeros(count, np.uint16),
+        onward=np.zeros(count, np.uint64),
+        onward_verb=np.zeros(count, np.uint8),
         features=features,
         habits=habits,
     )

@@ -15,6 +15,7 @@ from detectors.compiled import compiled, inlined
 from detectors.dedup import REPEATED, TOO_FULL, SeenView, note, seek
 from detectors.faded import recall
 from detectors.hash_index import NO_ROOM, View, find_or_insert
+from detectors.onward import ONWARD, await_onward, went_on
 from detectors.population import GROUPS, count_on, keep_up
 from detectors.rhythm_model import judge
 from detectors.rhythm_rows import FROM_ACTIONS, keep_rhythm
@@ -75,6 +76,8 @@ class MarkedColumns(NamedTuple):
     watermark: NDArray[np.int64]
     mark: NDArray[np.int8]
     traits: NDArray[np.uint16]
+    onward: NDArray[np.uint64]  # what its actor had hit just before and goes on from, 0 for nothing
+    onward_verb: NDArray[np.uint8]  # of that, `onward.ONWARD` added
     features: NDArray[np.float32]  # (n, features) centred, or (0, features) where nobody asked
     habits: NDArray[np.float32]  # (n, banks, habits) where a rhythm was judged, or (0, banks, habits)
 
@@ -163,11 +166,14 @@ def mark_events(
                     rhythms, rhythm, arena.rows[row], out.habits, place, ts, events.verb[place], events.subject[place],
                     events.owner[place], events.item[place], int(np.int64(events.surface[place])),
                 )  # fmt: skip
+                out.onward[place] = went_on(arena.rows[row], ts, events.subject[place])
+                out.onward_verb[place] = arena.rows[row]["awaited_verb"] + ONWARD
                 group, mark, traits = _mark_event(
                     arena.rows[row], population[0], model[0], ts, events.verb[place], events.subject[place],
                     events.owner[place], events.item[place], int(np.int64(events.position[place])),
                     events.created_at[place], events.device[place], int(np.int64(events.surface[place])),
                 )  # fmt: skip
+                await_onward(arena.rows[row], events.verb[place], events.subject[place], mark)
                 out.mark[place] = mark
                 out.traits[place] = traits
                 if len(out.features) > 0 and group < REMOVAL:

@@ -12,7 +12,7 @@ import numpy as np
 from detectors.compiled import inlined
 from detectors.hash_index import mix
 
-ROW_VERSION = 1
+ROW_VERSION = 2
 """Raise it when a field's meaning changes, so that an old snapshot is refused."""
 
 UNLIKES, UNFOLLOWS = 4, 5
@@ -38,11 +38,13 @@ ROW_FIELDS: list[tuple[Any, ...]] = [
     ("recent", np.float32),  # actions, decayed by minutes
     ("gap_mean", np.float32),  # of the log of the gap in seconds, exponentially weighted
     ("gap_var", np.float32),
+    ("awaited", np.uint64),  # what its last action hit, where it is told whether it goes on (`detectors.onward`)
     ("met", np.uint64, 4),  # owners met: two Bloom filters of 128 bits, the filling one and the full one before
     ("met_held", np.uint8),  # owners in the filling one
     ("session", np.uint8, 4),  # actions of this session by verb group
     ("gaps", np.uint8, GAP_BINS),  # histogram of the log of the gap, halved when a bin is full
     ("surfaces", np.uint8, 6),  # histogram, likewise
+    ("awaited_verb", np.uint8),
 ]
 
 HABIT_HALF_LIFE_MS = 3 * 86_400_000

@@ -37,7 +37,7 @@ from detectors.rhythm_model import untaught
 from detectors.rhythm_rows import BANKS, RHYTHM_FIELDS, RHYTHM_VERSION
 from detectors.settings import HOUR_MS
 from detectors.watermark import START_MS
-from schemas.columns import Events, Topic
+from schemas.columns import ABSENT, Events, Topic
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,10 +56,10 @@ __all__ = ["ActorStage", "EventNames", "Marked", "Outcome"]
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """What became of a batch of n events, m of which were accepted."""
+    """What became of a batch of n events: m actions, those accepted and before some of them what they go on from."""
 
     outcome: NDArray[np.uint8]  # (n,) `Outcome`
-    actions: Actions  # the m accepted ones
+    actions: Actions  # (m,)
     rows: NDArray[np.int32]  # (m,) the index in the batch of each action
     watermark: int  # ms, of the topic after the batch
     flags: list[Flag] = field(default_factory=list)  # about actors, in order of decision
@@ -155,21 +155,29 @@ class ActorStage(KeptState):
 
     def apply(self, events: Events) -> Marked:
         """Take a batch of one topic in record order."""
-        return self._apply(events, *_undescribed())
+        return self.apply_in_turns([events], np.array([[0, len(events)]], np.int64))[0]
 
-    def apply_and_describe(self, events: Events) -> tuple[Marked, NDArray[np.float32]]:
-        """Take a batch, and return also the features that each action was marked by, shape (m, features).
+    def apply_and_describe(
+        self, batches: Sequence[Events], turns: NDArray[np.int64]
+    ) -> list[tuple[Marked, NDArray[np.float32]]]:
+        """Take batches in turns, and return with each the features that its actions were marked by, (m, features).
 
         They are distances from the population's means, 0 where absent or where the verb has no mark.
         """
-        features = np.zeros((len(events), FEATURES), np.float32)
-        marked = self._apply(events, features, _undescribed()[1])
-        return marked, features[marked.rows]
+        features = np.zeros((sum(map(len, batches)), FEATURES), np.float32)
+        found = self._in_turns(batches, turns, features, _undescribed()[1])
+        return [(marked, features[work.first + marked.rows]) for work, marked in found]
 
-    def apply_and_judge(self, events: Events) -> tuple[Marked, NDArray[np.float32]]:
-        """Take a batch, and return also the habits of every rhythm judged, shape (events, banks, habits), else NaN."""
-        habits = np.full((len(events), BANKS, HABITS), np.nan, np.float32)
-        return self._apply(events, _undescribed()[0], habits), habits
+    def apply_and_judge(
+        self, batches: Sequence[Events], turns: NDArray[np.int64]
+    ) -> list[tuple[Marked, NDArray[np.float32]]]:
+        """Take batches in turns, and return with each the habits of every rhythm judged, else NaN.
+
+        They have the shape (events, banks, habits).
+        """
+        habits = np.full((sum(map(len, batches)), BANKS, HABITS), np.nan, np.float32)
+        found = self._in_turns(batches, turns, _undescribed()[0], habits)
+        return [(marked, habits[work.first : work.first + len(work.events)]) for work, marked in found]
 
     def apply_in_turns(self, batches: Sequence[Events], turns: NDArray[np.int64]) -> list[Marked]:
         """Take batches of different topics in turns; return what became of each.
@@ -177,15 +185,16 @@ class ActorStage(KeptState):
         `turns`, shape (turns, 2), says in order whose turn it is, as an index into `batches`, and before which of its
         rows the turn ends. They must come to the end of every batch.
         """
-        works = works_of(batches)
-        out = room_for(sum(map(len, batches)), *_undescribed())
-        self._run(works, places_of(works, turns), columns_of(batches), out)
-        return [self._marked(work, work.part(out)) for work in works]
+        return [marked for _, marked in self._in_turns(batches, turns, *_undescribed())]
 
-    def _apply(self, events: Events, features: NDArray[np.float32], habits: NDArray[np.float32]) -> Marked:
-        works, out = works_of([events]), room_for(len(events), features, habits)
-        self._run(works, np.array([[int(events.topic), 0, len(events)]], np.int64), columns_of([events]), out)
-        return self._marked(works[0], out)
+    def _in_turns(
+        self, batches: Sequence[Events], turns: NDArray[np.int64], features: NDArray[np.float32],
+        habits: NDArray[np.float32],
+    ) -> list[tuple[Work, Marked]]:  # fmt: skip
+        works = works_of(batches)
+        out = room_for(sum(map(len, batches)), features, habits)
+        self._run(works, places_of(works, turns), columns_of(batches), out)
+        return [(work, self._marked(work, work.part(out))) for work in works]
 
     def _run(self, works: Sequence[Work], turns: NDArray[np.int64], columns: EventColumns, out: MarkedColumns) -> None:
         """Take all of these turns: `out` and the flags of each work are what comes of them."""
@@ -269,7 +278,10 @@ def _undescribed() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 
 
 def _accepted(events: Events, out: MarkedColumns, names: EventNames) -> tuple[Actions, NDArray[np.int32]]:
-    """Return the accepted events as actions, and their rows."""
+    """Return the accepted events as actions, each behind what its actor goes on from (`detectors.onward`).
+
+    With them come their rows.
+    """
     rows = np.flatnonzero(out.outcome == Outcome.ACCEPTED).astype(np.int32)
     # Usually all were accepted: then the columns need no copy.
     chosen: slice | NDArray[np.int32] = slice(None) if len(rows) == len(events) else rows
@@ -288,4 +300,18 @@ def _accepted(events: Events, out: MarkedColumns, names: EventNames) -> tuple[Ac
         traits=out.traits[chosen],
         names=names,
     )
-    return actions, rows
+    goes_on = out.onward[rows] != ABSENT
+    return _with_onward(actions, rows, out, goes_on) if goes_on.any() else (actions, rows)
+
+
+def _with_onward(
+    actions: Actions, rows: NDArray[np.int32], out: MarkedColumns, goes_on: NDArray[np.bool_]
+) -> tuple[Actions, NDArray[np.int32]]:
+    """Put before each action with which an actor goes on a row that tells it of what that actor had hit."""
+    twice = 1 + goes_on.astype(np.intp)
+    both = actions.take(np.repeat(np.arange(len(rows)), twice))
+    told = (np.cumsum(twice) - twice)[goes_on]
+    both.subject[told], both.verb[told] = out.onward[rows[goes_on]], out.onward_verb[rows[goes_on]]
+    for column in (both.owner, both.item, both.position, both.device, both.mark, both.traits):
+        column[told] = 0
+    return both, np.repeat(rows, twice)

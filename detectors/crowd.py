@@ -17,6 +17,7 @@ from detectors.actions import Trait
 from detectors.company import company_factor
 from detectors.compiled import compiled
 from detectors.composition import leading_level, mix_factor
+from detectors.crowd_onward import stayed_away
 from detectors.sketches import SMALL_BITS, distinct, popcount
 from detectors.subject_rows import RECENT, TRAITS
 
@@ -57,6 +58,8 @@ class Sign(IntEnum):
     MEAN = 14
     SPREAD_SHORT = 15  # their standard deviation: bought accounts are alike
     SPREAD = 16
+    STAYED_AWAY = 17  # share of those awaited who did not go on, over what is usual here, shrunk (`detectors.onward`)
+    STAYED_AWAY_FAR = 18  # the same in standard deviations
 
 
 SHARES: Final = 2 * (MARKS + KINDS) + KINDS
@@ -72,7 +75,7 @@ SIGN_NAMES: Final[tuple[str, ...]] = (
 
 _SPEAKING: Final = {
     Sign.RATIO, Sign.SMALL, Sign.GREAT, Sign.MIX, Sign.SHARED, Sign.COMPANY, Sign.REMOVED, Sign.SUSPICIOUS,
-    Sign.MEAN_SHORT, Sign.MEAN,
+    Sign.MEAN_SHORT, Sign.MEAN, Sign.STAYED_AWAY, Sign.STAYED_AWAY_FAR,
 }  # fmt: skip
 
 RISING: Final[tuple[int, ...]] = (
@@ -94,8 +97,8 @@ def remember_crowd(held: Any, ts: int, traits: int) -> None:
 
 
 @compiled
-def describe_crowd(row: Any, held: Any, rule: Any, pool: Any, ratio: float, need: float, signs: Any) -> None:
-    """Fill `signs`, shape (SIGNS,), for a suspect as it stands."""
+def describe_crowd(row: Any, held: Any, rule: Any, pool: Any, ratio: float, need: float, ts: int, signs: Any) -> None:
+    """Fill `signs`, shape (SIGNS,), for a suspect as it stands at `ts`."""
     signs[:] = 0.0
     for window in range(2):
         last = SHORT if window == 0 else RECENT
@@ -116,6 +119,9 @@ def describe_crowd(row: Any, held: Any, rule: Any, pool: Any, ratio: float, need
     signs[SHARES + Sign.PACE] = row["pace"]
     signs[SHARES + Sign.REMOVED] = int(row["suspect_removals"][0]) + int(row["suspect_removals"][1])
     signs[SHARES + Sign.NEED] = need
+    away, deviation = stayed_away(held, ts, float(pool["goes_on"]))
+    signs[SHARES + Sign.STAYED_AWAY] = away
+    signs[SHARES + Sign.STAYED_AWAY_FAR] = deviation
     suspicious = max(int(held["suspicious"]), 1)
     first = SHARES - KINDS
     for trait in range(KINDS):

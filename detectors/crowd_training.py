@@ -112,9 +112,12 @@ def strongest(nats: NDArray[np.float64], chosen: NDArray[np.bool_], group: NDArr
 
 
 def asked_of(
-    parts: Sequence[Cases], nats: Sequence[NDArray[np.float64]], flags_most: int, episodes_most: int
+    parts: Sequence[Cases], nats: Sequence[NDArray[np.float64]], flags_most: int, episodes_most: int, more: float = 0.0
 ) -> tuple[float, tuple[tuple[float, float], ...], int]:
-    """Return the nats to ask for within both bounds, what nats mean as a score, and the false flags that are left."""
+    """Return the nats to ask for, what nats mean as a score, and the false flags that are left.
+
+    They are `more` than both bounds need.
+    """
     false: list[float] = []
     episodes: list[float] = []
     right: list[float] = []
@@ -125,7 +128,7 @@ def asked_of(
         right += strongest(found, part.attack > 0, part.attack)
     false.sort(reverse=True)
     episodes.sort(reverse=True)
-    least = max(_beyond(false, flags_most), _beyond(episodes, episodes_most))
+    least = max(_beyond(false, flags_most), _beyond(episodes, episodes_most)) + more
     near = least - 1.5
     strengths = [value for value in right + false if value >= near]
     confirmed = [True for value in right if value >= near] + [False for value in false if value >= near]

@@ -22,7 +22,9 @@ from detectors.composition import (
     tagged,
 )
 from detectors.crowd import SIGNS, describe_crowd, mixed_nats, plain_nats, remember_crowd
+from detectors.crowd_onward import await_actor
 from detectors.gate import GATE_SLOW, SETTLE_HOURS, gate, settle
+from detectors.onward import AWAITED_MARK
 from detectors.sketches import SMALL_BITS, distinct, mark_seen, popcount, small_bit
 from detectors.subject_rows import CLICKS, HOURS, LEVELS, SEARCHES, SLOT_MS, SLOTS_HOUR
 from detectors.suspects import JUDGED, Suspects, observe
@@ -200,10 +202,10 @@ def need_factor(row: Any, rule: Any, passed: int) -> float:
 
 
 @compiled
-def crowd_nats(row: Any, held: Any, rule: Any, pool: Any, need: float, signs: Any) -> float:
-    """Fill `signs` and return what the trees and what is plain say of a suspect as it stands."""
+def crowd_nats(row: Any, held: Any, rule: Any, pool: Any, need: float, ts: int, signs: Any) -> float:
+    """Fill `signs` and return what the trees and what is plain say of a suspect as it stands at `ts`."""
     greatest = max(row["stat"][0], row["stat"][1], row["stat"][2])
-    describe_crowd(row, held, rule, pool, greatest / threshold_of(row, rule), need, signs)
+    describe_crowd(row, held, rule, pool, greatest / threshold_of(row, rule), need, ts, signs)
     return walk_trees(rule, signs) + plain_nats(signs, rule["shared"])
 
 
@@ -219,7 +221,7 @@ def judge_crowd(suspects: Suspects, row: Any, rule: Any, pool: Any, passed: int,
     if need == 0.0 or suspicious < rule["actors_min"] or suspicious % (1 + suspicious // 24) != 0:
         return False
     signs = np.zeros(SIGNS, np.float64)
-    nats = crowd_nats(row, held, rule, pool, need, signs)
+    nats = crowd_nats(row, held, rule, pool, need, ts, signs)
     at = int(suspects.counters[JUDGED])
     if at < len(suspects.judged):
         noted = suspects.judged[at]
@@ -328,6 +330,8 @@ def suspect(
     code = NAMED if observe(held, action.actor, action.ts, action.traits, suspicious) else 0
     if rule["trees"] > 0:
         remember_crowd(held, action.ts, action.traits)
+        if action.mark >= AWAITED_MARK:
+            await_actor(held, action.actor, action.ts)
     ratio = greatest / threshold_of(row, rule)
     held["peak"] = max(float(held["peak"]), ratio)
     if not suspicious:

@@ -38,6 +38,10 @@ TRAIT_LIFT_MIN, TRAIT_SHARE_MIN = 1.3, 0.15
 """A trait is told where it is this much commoner than usual, and this common at all."""
 
 
+LEFT_LEAST, LEFT_LIFT = 8, 1.3
+"""How many must be known of to say that they left at once, and by how much that must be more than usual."""
+
+
 @dataclass(frozen=True, slots=True)
 class Observation:
     """Everything that evidence is written from, as it stood at one action.
@@ -59,6 +63,9 @@ class Observation:
         position, clicks, earned: of a pair: place last clicked at, clicks, and clicks that its places earn.
         novelty: of the hour among gated hours, None while that is not known.
         shared: distinct suspicious actors who lately were so elsewhere too.
+        left: of the last suspicious actions those whose actors did nothing else in the minutes after, and all of which
+            that is known.
+        stays: usual share of suspicious actions whose actors do.
 
     """
 
@@ -83,6 +90,8 @@ class Observation:
     earned: float = 0.0
     novelty: float | None = None
     shared: int = 0
+    left: tuple[int, int] = (0, 0)
+    stays: float = 0.0
 
     @property
     def bought_hourly(self) -> float:
@@ -124,6 +133,9 @@ def write(spec: Spec, seen: Observation) -> Evidence:
     if seen.shared > 0:
         numbers["shared"] = float(seen.shared)
         reasons.append(f"{seen.shared} of the suspicious {words.actors} lately acted alike on others under suspicion")
+    if (sentence := left_at_once(words.actors, seen)) is not None:
+        numbers["left_at_once"] = float(seen.left[0])
+        reasons.append(sentence)
     if seen.earned > 0:
         lift = seen.clicks / seen.earned
         numbers |= {"click_lift": round(lift, 2), "position": float(seen.position)}
@@ -193,6 +205,18 @@ def who(actors: str, seen: Observation) -> list[str]:
         f" {TRAIT_WORDS[Trait[name.upper()]]}; usual here: {percent(found[name].expected)}"
         for name in furthest
     ]
+
+
+def left_at_once(actors: str, seen: Observation) -> str | None:
+    """Say how many did nothing else, where that are many and people here usually do something."""
+    gone, known = seen.left
+    usual = 1.0 - seen.stays
+    if known < LEFT_LEAST or gone < LEFT_LIFT * usual * known:
+        return None
+    return (
+        f"{gone} of the last {known} suspicious {actors} did nothing else in the two minutes after;"
+        f" usual here: {percent(usual)}"
+    )
 
 
 def severity(seen: Observation) -> Severity:

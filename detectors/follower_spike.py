@@ -10,10 +10,10 @@ from schemas.flags import Kind
 SPEC = Spec(
     kind=Kind.FOLLOWER_SPIKE,
     lane=FOLLOWS,
-    version="3",
+    version="4",
     words=Words("follow", "follows", "followers", "account"),
     suspicious_nats=-0.5,
-    cold_nats=2.0,
+    cold_nats=1.5,
     shared_nats=5.0,
     prior_rate=0.05,
 )

@@ -10,9 +10,9 @@ from schemas.flags import Kind
 SPEC = Spec(
     kind=Kind.KEYWORD_TREND,
     lane=SEARCHES,
-    version="2",
+    version="3",
     words=Words("search", "searches", "searchers", "keyword"),
-    cold_nats=8.0,
+    cold_nats=10.0,
     prior_rate=0.1,
     # Half of all searches bring a click (AOL 2006: 0.545), of those that only want to be counted perhaps one in six.
     clicked_nats=(0.6, -1.2),

@@ -10,6 +10,7 @@ import numpy as np
 from detectors.company import company_factor, shared_actors
 from detectors.composition import SHARES, leading_level, mix_factor, suspicious_share
 from detectors.crowd import SIGNS
+from detectors.crowd_onward import onward_counts
 from detectors.deciding import crowd_nats, need_factor
 from detectors.evidence import Observation
 from detectors.gate import WEEK_HOURS, gate, hourly, measure
@@ -74,9 +75,10 @@ def look(
     observed = base + int(held["actions"])
     if rule["trees"]:
         need = float(need_factor(row, rule, int(gate(row, rule, pool)))) or 1.0
-        nats = float(crowd_nats(row, held, rule, pool, need, np.zeros(SIGNS, np.float64)))
+        nats = float(crowd_nats(row, held, rule, pool, need, last_ms, np.zeros(SIGNS, np.float64)))
     else:
         nats = float(mix_factor(row, rule, pool) + company_factor(row, held))
+    known, gone_on, _ = onward_counts(held, last_ms)
     return Observation(
         observed=observed,
         expected=float(hourly(row, rule, pool)) * factor * hours,
@@ -98,5 +100,7 @@ def look(
         clicks=float(row["clicks"]),
         earned=float(row["earned"]) if lane == CLICKS else 0.0,
         shared=shared_actors(row, held) if company_factor(row, held) > 0.0 else 0,
+        left=(known - gone_on, known),
+        stays=float(pool["goes_on"]),
         novelty=models.novelty.score(novelty_features(row, rule, pool)),
     )

@@ -43,6 +43,9 @@ COHORT_HOURS_MAX: Final = 1e7
 EARNED_PRIOR: Final = 3_000.0
 """Weight of the published chances by position, in searches."""
 
+ONWARD_PRIOR: Final = 50.0
+"""Actions whose actors do not go on, before any is known: that somebody does not says nothing until others do."""
+
 SEARCHES_MAX: Final = 1e6
 """The counts by position are halved there."""
 
@@ -80,6 +83,7 @@ def close_epoch(
         pool = pools[lane]
         _mix(pool, learned[lane])
         _cohort(pool, specs[lane])
+        _onward(pool)
         models[lane].pass_rate.learn(hour, float(pool["closed"]), float(pool["passed"]))
         pool["closed"] = pool["passed"] = 0.0
         if hour_ends:
@@ -106,6 +110,12 @@ def _cohort(pool: Any, spec: Spec) -> None:
         pool["cohort_hours"] *= 0.5
     count = float(pool["cohort_count"]) + spec.prior_rate * COHORT_PRIOR_HOURS
     pool["rate"] = count / (float(pool["cohort_hours"]) + COHORT_PRIOR_HOURS)
+
+
+def _onward(pool: Any) -> None:
+    pool["goes_on"] = min(float(pool["gone_on"]) / (float(pool["awaited"]) + ONWARD_PRIOR), 1.0)
+    pool["awaited"] *= MIX_KEEP
+    pool["gone_on"] *= MIX_KEEP
 
 
 def _positions(pool: Any) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from detectors.company import keep_company
 from detectors.compiled import compiled
+from detectors.crowd_onward import go_on
 from detectors.deciding import (
     CLOSED,
     CROWDED,
@@ -28,6 +29,7 @@ from detectors.deciding import (
     weigh,
 )
 from detectors.hash_index import FREE, View, find, find_or_insert, mix, touch
+from detectors.onward import ONWARD, is_awaited
 from detectors.sketches import popcount
 from detectors.subject_rows import CLICKS, FOLLOWS, LIKES, SEARCHES, SLOT_MS
 from detectors.suspects import Suspects, give_back, take_place
@@ -248,6 +250,30 @@ def remove(state: State, view: View, lane: int, action: Action, clock: int) -> N
 
 
 @compiled
+def note_onward(state: State, view: View, lane: int, action: Action) -> None:
+    """Note that an actor whose action is of the last minutes went on from it to something else."""
+    place = find(view, action.subject)
+    held = int(view.rows[place]["suspect"]) if place >= 0 else -1
+    if held >= 0:
+        go_on(state.suspects.places[held], action.actor)
+    else:
+        state.pools[lane]["gone_on"] += 1.0
+
+
+@compiled
+def follow_on(state: State, verb: int, action: Action, clock: int) -> None:
+    """Handle what follows on an action: that it is taken back, or that its actor went on."""
+    if verb == UNFOLLOW:
+        remove(state, state.follows, FOLLOWS, action, clock)
+    elif verb == UNLIKE:
+        remove(state, state.likes, LIKES, action, clock)
+    elif verb == FOLLOW + ONWARD:
+        note_onward(state, state.follows, FOLLOWS, action)
+    elif verb == LIKE + ONWARD:
+        note_onward(state, state.likes, LIKES, action)
+
+
+@compiled
 def walk(state: State, columns: Columns, start_at: int, others_ms: int, clock: int, due_ms: int) -> int:
     """Apply actions from `start_at` on. Return the first one that is not yet applied.
 
@@ -280,6 +306,8 @@ def walk(state: State, columns: Columns, start_at: int, others_ms: int, clock: i
             room = place >= 0
             if room:
                 row = view.rows[place]
+                if row["suspect"] < 0 and is_awaited(verb, action.mark):
+                    pools[lane]["awaited"] += 1.0
                 gated, greatest, nats = weigh(row, rules[lane], pools[lane], action, lane, clock, 1.0)
                 if matters(row, rules[lane], gated, greatest):
                     follow(state, lane, place, action, gated, greatest, nats)
@@ -287,10 +315,8 @@ def walk(state: State, columns: Columns, start_at: int, others_ms: int, clock: i
                 out[ROOM_LANE] = lane
         elif verb == SEARCH:
             room = search(state, action, int(columns.position[index]), clock)
-        elif verb == UNFOLLOW:
-            remove(state, follows, FOLLOWS, action, clock)
         else:
-            remove(state, likes, LIKES, action, clock)
+            follow_on(state, verb, action, clock)
         if not room:
             out[REASON] = NEEDS_ROOM
             return index

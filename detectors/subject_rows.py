@@ -39,6 +39,9 @@ BINS: Final = 10
 RECENT: Final = 48
 """Marks remembered one by one."""
 
+AWAITED: Final = 32
+"""Actions of a suspect of which it is noted whether their actors go on, in each of two banks."""
+
 POSITIONS: Final = 64
 """Positions on a results page that are told apart; the last stands for all beyond."""
 
@@ -171,6 +174,9 @@ POOL = np.dtype(
         ("clicked_at", np.float64, POSITIONS),
         ("searched", np.float64),
         ("click_rate", np.float32),  # clicks a search brings, at any position
+        ("awaited", np.float64),  # actions of which it is of interest whether the actor goes on, faded
+        ("gone_on", np.float64),  # of these with one who did
+        ("goes_on", np.float32),  # usual share of them, in force
     ],
     align=True,
 )
@@ -203,6 +209,11 @@ SUSPECT = np.dtype(
         ("crowd_traits", np.uint16, RECENT),  # ring: the traits of their actors
         ("crowd_at", np.uint8),
         ("crowd_held", np.uint8),
+        ("await_s", np.uint32, 2 * AWAITED),  # two banks: when actions came after which it is of interest who goes on
+        ("await_who", np.uint16, 2 * AWAITED),  # low bits of their actors
+        ("await_gone", np.uint64, 2),  # a bit for each whose actor went on, by bank
+        ("await_held", np.uint8, 2),  # actions in each bank
+        ("await_bank", np.uint8),  # the one that fills; of the other everything is known
         ("registers", np.uint8, 256),  # HyperLogLog of actors
         ("sample", np.uint64, 20),  # some of the suspicious actors
     ],

@@ -90,6 +90,9 @@ def empty(pool: Suspects, place: int) -> None:
     held["shared"] = 0
     held["crowd_at"] = 0
     held["crowd_held"] = 0
+    held["await_bank"] = 0
+    held["await_held"][:] = 0
+    held["await_gone"][:] = 0
     held["traits"][:] = 0
     held["registers"][:] = 0
     held["sample"][:] = 0

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from detectors.compiled import allocating, compiled, inlined
+from detectors.onward import ONWARD
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,6 +27,9 @@ SUBJECT, OWNER, ITEM, ACTOR, OFFSET, TS, WATERMARK, POSITION, DEVICE, TRAITS, MA
 COLUMNS = 12
 KEYED = 3
 """The first of them are keys in the matrix and places in the table of keys in a block."""
+
+NO_COLUMN = -1
+"""The column of a key that no event of its row names: what an actor goes on from was hit by an event of before."""
 
 ENTRY_BYTES = 9
 TABLE_BYTES = COLUMNS * ENTRY_BYTES
@@ -73,7 +77,7 @@ class KeyTables(NamedTuple):
     """What the keys of blocks are found by and put into; room for as many keys as there are keyed cells."""
 
     keys: NDArray[np.uint64]  # (k,) the tables of all blocks, one after another
-    places: NDArray[np.int64]  # (k, 2) the column and row where each key first occurs
+    places: NDArray[np.int64]  # (k, 2) the column, or `NO_COLUMN`, and row where each key first occurs
     slots: NDArray[np.int32]  # 2^(64 - shift), at least twice k: places in `keys`, -1 where empty
     slot_of: NDArray[np.int32]  # (k,) the slot of each key
     seed: np.uint64  # which keys collide depends on it, so no stranger knows
@@ -108,32 +112,46 @@ def index_keys(
 
     The table begins at `tables.keys[first_key]`, in the order in which keys first occur. Actors with a mark of at
     least `named_from` are in it too, so that they are named, and any other at one in `NAMED_ONE_IN` of its actions.
+    What actors go on from (`detectors.onward`) comes last, so that it has its name where another row has it.
     """
-    mask = len(tables.slots) - 1
     end_key = first_key
     for column in range(KEYED + 1):
         for row in range(start, end):
-            if (
+            if matrix[VERB, row] >= ONWARD or (
                 column == ACTOR
                 and matrix[MARK, row] < named_from
                 and not _in_turn(matrix[ACTOR, row], matrix[OFFSET, row])
             ):
                 continue
-            key = np.uint64(matrix[column, row])
-            slot = np.int64(((key ^ tables.seed) * _SCATTER) >> tables.shift)
-            while tables.slots[slot] >= 0 and tables.keys[tables.slots[slot]] != key:
-                slot = (slot + 1) & mask
-            if tables.slots[slot] < 0:
-                tables.slots[slot] = end_key
-                tables.keys[end_key] = key
-                tables.slot_of[end_key] = slot
-                tables.places[end_key, 0] = column
-                tables.places[end_key, 1] = row
-                end_key += 1
-            if column < KEYED:
-                matrix[column, row] = tables.slots[slot] - first_key
+            end_key = _index(matrix, column, row, tables, first_key, end_key, column)
+    for row in range(start, end):
+        if matrix[VERB, row] >= ONWARD:
+            for column in range(KEYED):
+                end_key = _index(matrix, column, row, tables, first_key, end_key, NO_COLUMN)
     for place in range(first_key, end_key):
         tables.slots[tables.slot_of[place]] = -1
+    return end_key
+
+
+@inlined
+def _index(
+    matrix: NDArray[np.int64], column: int, row: int, tables: KeyTables, first_key: int, end_key: int, named: int
+) -> int:
+    """Put a cell's key into the table if it is not there, named by a column, and its place there into the cell."""
+    mask = len(tables.slots) - 1
+    key = np.uint64(matrix[column, row])
+    slot = np.int64(((key ^ tables.seed) * _SCATTER) >> tables.shift)
+    while tables.slots[slot] >= 0 and tables.keys[tables.slots[slot]] != key:
+        slot = (slot + 1) & mask
+    if tables.slots[slot] < 0:
+        tables.slots[slot] = end_key
+        tables.keys[end_key] = key
+        tables.slot_of[end_key] = slot
+        tables.places[end_key, 0] = named
+        tables.places[end_key, 1] = row
+        end_key += 1
+    if column < KEYED:
+        matrix[column, row] = tables.slots[slot] - first_key
     return end_key
 
 

@@ -58,14 +58,14 @@ class Gathered(NamedTuple):
 def gather(columns: Sequence[Sequence[Sequence[str | None]]], places: NDArray[np.int64]) -> Gathered:
     """Put names together that stand in columns of equal length: name i in column `places[i, 0]`, row `places[i, 1]`.
 
-    A column is given as pieces, one behind the other.
+    A column is given as pieces, one behind the other. In a column below 0 there is no name.
     """
     texts = [[Texts.over(piece) for piece in column] for column in columns]
     buffers = [[np.frombuffer(piece.buffer, np.uint8) for piece in column] for column in texts]
     column, row = places[:, 0], places[:, 1]
     sizes = np.stack([np.concatenate([piece.sizes for piece in pieces]) for pieces in texts])[column, row]
     sizes = sizes.astype(np.int64)
-    sizes[(sizes < 0) | (sizes > NAME_BYTES_MAX)] = 0
+    sizes[(column < 0) | (sizes < 0) | (sizes > NAME_BYTES_MAX)] = 0
     ends = np.zeros(len(places) + 1, np.int64)
     np.cumsum(sizes, out=ends[:-1])
     starts = np.stack(

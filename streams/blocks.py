@@ -21,7 +21,8 @@ import numpy as np
 from xxhash import xxh3_64_intdigest
 
 from detectors.actions import Actions, partition_of
-from schemas.columns import ABSENT, Verb
+from detectors.onward import VERB_MAX
+from schemas.columns import ABSENT
 from streams.block_kernels import (
     ACTOR,
     COLUMNS,
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
     from streams.block_kernels import KeyTables
 
 MAGIC = b"bwab"
-VERSION = 2
+VERSION = 3
 RAW_BYTES_MAX = 64 << 20
 """A block larger than this before compression is none of ours: 64 MiB is a million rows."""
 
@@ -71,8 +72,6 @@ _CHECKSUM = struct.Struct("<Q")
 _SEED = secrets.randbits(64)
 _LZ4_WORST = 255
 """lz4 cannot shrink by more than this, so a larger claim is a lie and is not allocated."""
-
-_VERB_MAX = max(Verb)
 
 
 class BlockRefused(ValueError):  # noqa: N818  # said of a record, like its siblings in streams.errors
@@ -228,9 +227,11 @@ def _sealed(
     for block, ((start, end), (out_end, key_end)) in enumerate(zip(pairwise(starts), ends.tolist(), strict=True)):
         raw = out[at:out_end].tobytes() + names.table(tables.keys, key_at, key_end)
         value = _seal(tops[block] + raw, end - start, key_end - key_at, len(parts[block]))
-        if bytes_max is not None and len(value) > bytes_max and end - start > 1:
+        if bytes_max is not None and len(value) > bytes_max and end - start > 2:
             _restore(matrix, tables, key_at, parts[block], tops[block])
             middle = (start + end) // 2
+            # An event's two rows stay together: a reader drops what is not beyond the last offset that it has seen.
+            middle += 1 if matrix[OFFSET, middle] == matrix[OFFSET, middle - 1] else 0
             halves = [within(parts[block], start, middle), within(parts[block], middle, end)]
             yield from ((block, half) for _, half in _sealed(rows, [start, middle, end], halves, bytes_max))
         else:
@@ -287,7 +288,7 @@ def _read(raw: bytearray, parts: int, rows: int, names: int) -> Block:
     if not told or told[-1].end != rows:
         raise ValueError(f"its {parts} parts do not have {rows} rows")
     matrix = np.empty((COLUMNS, rows), np.int64)
-    used = read_columns(np.frombuffer(raw, np.uint8, offset=at), rows, names, _VERB_MAX, matrix)
+    used = read_columns(np.frombuffer(raw, np.uint8, offset=at), rows, names, VERB_MAX, matrix)
     if used < 0:
         raise ValueError(f"its columns are not {rows} rows")
     unlevel(matrix, told, firsts)

@@ -33,6 +33,7 @@ from detectors.subjects import SPECS
 from schemas.flags import Kind
 from schemas.hashing import hash_bytes
 from streams.comparison import Comparison, compare
+from streams.crowds import MARGIN as CROWDS_MARGIN
 from streams.crowds import judge_crowds
 from streams.errors import RecordedTrafficError
 from streams.labelled import digest, read
@@ -150,8 +151,9 @@ def with_crowds(parts: Sequence[Recorded], before: Thresholds, budget: float) ->
     days = sum(part.account_days for part in parts)
     provenance = before.provenance | {
         "crowds_command": f"boostwatch calibrate --crowds-only --budget {budget:g}",
-        "crowds_budget": f"{budget:g} false flags per million account-days and kind over {days:,.0f} account-days, and "
-        "at most 1 of 200 of the benign episodes of its lane, each judged by trees fitted on other directories",
+        "crowds_budget": f"{budget:g} false flags per million account-days and kind over "
+        f"{days:,.0f} account-days, and at most 1 of 200 of the benign episodes of its lane, each judged by trees that "
+        f"were fitted on other directories; {CROWDS_MARGIN:g} nats more are asked for",
         "crowds_false_flags": ", ".join(told),
     }
     return Thresholds(before.version, provenance, kinds)

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 JUDGED_KINDS: Final = (Kind.FOLLOWER_SPIKE, Kind.LIKE_BOOST)
 """Of keywords less is known by who acts than by what they click: the mix judges those."""
 
+MARGIN: Final = 0.3
+"""Nats that are asked for beyond what the budget needs on traffic like that which the trees were fitted on: other
+traffic costs them more."""
+
 EPISODE_BUDGET: Final = 1 / 200
 """Share of the benign episodes of a lane that may be flagged, where they are known."""
 
@@ -60,7 +64,7 @@ def judge_crowds(
             continue
         quiet = sum(surge.lane == spec.lane and not surge.attack for part in parts for surge in part.labelled.surges)
         nats = judged_by_others(cases, spec.shared_nats)
-        least, score, left = asked_of(cases, nats, flags_most, ceil(EPISODE_BUDGET * quiet))
+        least, score, left = asked_of(cases, nats, flags_most, ceil(EPISODE_BUDGET * quiet), MARGIN)
         asked = round(float(np.ceil(least * 20) / 20), 2)
         numbers = msgspec.structs.replace(kinds[spec.kind], crowd=fit_crowds(cases), factor=(asked,) * 5, score=score)
         found[spec.kind] = (numbers, left)

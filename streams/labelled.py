@@ -19,6 +19,7 @@ from schemas.hashing import hash_id
 from streams.comparison import Attack, Benign, read_attacks, read_benign
 from streams.errors import RecordedTrafficError
 from streams.recorded import STEMS, Recording
+from streams.turns import in_order
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +53,7 @@ class Recorded:
     """One directory: its marked actions batch by batch, and its truth; without attacks it is clean traffic."""
 
     name: str
-    batches: list[tuple[str, Actions]]
+    batches: list[tuple[Actions, list[tuple[str, int]]]]  # with the sources, and how many follow each other of each
     labelled: Labelled
     attacks: list[Attack]
     benign: list[Benign]
@@ -62,14 +63,14 @@ class Recorded:
         """Return what the subject stage looked at, rows of `Suspects.judged`, where nothing is ever flagged."""
         stage = SubjectStage(DetectorSettings(), thresholds)
         stage.note_judged(JUDGED_MOST)
-        for source, actions in self.batches:
-            stage.apply(actions, source)
+        for actions, sources in self.batches:
+            stage.apply_all(actions, sources)
         return stage.judged
 
     def flags(self, settings: DetectorSettings, thresholds: Thresholds) -> list[Flag]:
         """Return the flags that the subject stage raises over it."""
         stage = SubjectStage(settings, thresholds)
-        return [flag for source, actions in self.batches for flag in stage.apply(actions, source)]
+        return [flag for batch in self.batches for flag in stage.apply_all(*batch)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,20 +104,22 @@ def read(directory: Path, marks: MarkModel) -> Recorded:
     attack_of = _deliveries(truth) if truth.exists() else {}
     stage = ActorStage(ActorSettings(), marks)
     names = _Named.of(attacks, benign)
-    batches: list[tuple[str, Actions]] = []
+    batches: list[tuple[Actions, list[tuple[str, int]]]] = []
     bought: list[int] = []
-    for events in Recording(directory).batches(BATCH_EVENTS):
-        marked = stage.apply(events)
-        batches.append((STEMS[events.topic], replace(marked.actions, names=names)))
-        bought += [attack_of.get(key, 0) for key in events.event[marked.rows].tolist()]
+    for several, turns in Recording(directory).in_turns(BATCH_EVENTS):
+        marked = stage.apply_in_turns(several, turns)
+        ordered = in_order(marked, [STEMS[events.topic] for events in several], turns)
+        batches.append((replace(ordered.actions, names=names), ordered.sources))
+        event = np.concatenate([events.event[one.rows] for events, one in zip(several, marked, strict=True)])
+        bought += [attack_of.get(key, 0) for key in event[ordered.order].tolist()]
     if not bought:
         raise RecordedTrafficError(f"{directory} holds no event that can be read: there is nothing to learn from")
     columns = {
-        name: np.concatenate([getattr(actions, name) for _, actions in batches])
+        name: np.concatenate([getattr(actions, name) for actions, _ in batches])
         for name in ("ts", "verb", "subject", "item", "mark", "traits")
     }
     labelled = Labelled(**columns, attack=np.array(bought, np.int32), surges=_surges(attacks, benign))
-    accounts = len(np.unique(np.concatenate([actions.actor for _, actions in batches])))
+    accounts = len(np.unique(np.concatenate([actions.actor for actions, _ in batches])))
     days = float(labelled.ts.max() - labelled.ts.min()) / DAY_MS
     return Recorded(directory.name, batches, labelled, attacks, benign, accounts * days)
 

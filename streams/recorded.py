@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-STEP_MS = 60_000
-"""The files are merged in steps of this much arrival time: half of the allowed lateness, so that it decides nothing,
-and long enough that the cost of a batch is spread over many events."""
+STEP_MS = 5_000
+"""The files are merged in steps of this much arrival time: short beside what an account does between two actions, since
+it counts whether it goes on (`detectors.onward`), and long enough that what a step costs is spread over some events."""
 
 EXAMPLES_MAX = 5
 """Bad lines that are told in full, per reason; the others are counted."""

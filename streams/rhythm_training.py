@@ -70,13 +70,13 @@ def read_rhythms(directory: Path) -> tuple[RhythmExamples, dict[int, str]]:
     habits, accounts = [], []
     seen: set[int] = set()
     first_ms = last_ms = 0
-    for batch in Recording(directory).batches(BATCH_EVENTS):
-        marked, judged = stage.apply_and_judge(batch)
-        rows = np.flatnonzero(~np.isnan(judged).all(axis=(1, 2)))
-        habits.append(judged[rows])
-        accounts.append(batch.actor[rows])
-        seen.update(np.unique(marked.actions.actor).tolist())
-        first_ms, last_ms = first_ms or int(batch.arrival[0]), int(batch.arrival[-1])
+    for batches, turns in Recording(directory).in_turns(BATCH_EVENTS):
+        for batch, (marked, judged) in zip(batches, stage.apply_and_judge(batches, turns), strict=True):
+            rows = np.flatnonzero(~np.isnan(judged).all(axis=(1, 2)))
+            habits.append(judged[rows])
+            accounts.append(batch.actor[rows])
+            seen.update(np.unique(marked.actions.actor).tolist())
+            first_ms, last_ms = first_ms or int(batch.arrival[0]), max(last_ms, int(batch.arrival[-1]))
     if not seen:
         raise RecordedTrafficError(f"{directory} holds no event that can be read: there is nothing to learn from")
     account = np.concatenate(accounts)

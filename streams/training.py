@@ -147,13 +147,14 @@ def read_examples(directory: Path) -> LabelledActions:
     families = tuple(sorted({episode.family for episode in labels.episodes}))
     chunks: dict[str, list[NDArray[Any]]] = defaultdict(list)
     events = 0
-    for batch in recording.batches(BATCH_EVENTS):
-        events += len(batch)
-        marked, features = stage.apply_and_describe(batch)
-        chunks["features"].append(features)
-        chunks["event"].append(batch.event[marked.rows])
-        for name in ("verb", "item", "subject", "ts"):
-            chunks[name].append(getattr(marked.actions, name))
+    for batches, turns in recording.in_turns(BATCH_EVENTS):
+        described = stage.apply_and_describe(batches, turns)
+        for batch, (marked, features) in zip(batches, described, strict=True):
+            events += len(batch)
+            chunks["features"].append(features)
+            chunks["event"].append(batch.event[marked.rows])
+            for name in ("verb", "item", "subject", "ts"):
+                chunks[name].append(getattr(marked.actions, name))
     if not events:
         raise RecordedTrafficError(f"{directory} holds no event that can be read: there is nothing to learn from")
     columns = {name: np.concatenate(values) for name, values in chunks.items()}

@@ -25,12 +25,14 @@ class InOrder(NamedTuple):
     """Actions of several topics in one order.
 
     `sources` says of which source they are and how many follow each other of it; `flags`, about actors, in order of
-    decision, before which action each of them was decided.
+    decision, before which action each of them was decided; `order` where each action was, the batches one behind the
+    other.
     """
 
     actions: Actions
     sources: list[tuple[str, int]]
     flags: list[tuple[int, Flag]]
+    order: NDArray[np.int64]
 
     def part(self, start: int, end: int) -> tuple[Actions, list[tuple[str, int]]]:
         """Return the actions from one place to another, with their sources."""
@@ -78,7 +80,7 @@ def in_order(marked: Sequence[Marked], sources: Sequence[str], turns: NDArray[np
             flags.append((turn, int(place[turn] + action - first[turn]), flag))
     flags.sort(key=lambda each: each[:2])
     told = [(sources[whose], many) for whose, many in zip(turns[:, 0].tolist(), count.tolist(), strict=True) if many]
-    return InOrder(_joined(marked, order), told, [(at, flag) for _, at, flag in flags])
+    return InOrder(_joined(marked, order), told, [(at, flag) for _, at, flag in flags], order)
 
 
 def _joined(marked: Sequence[Marked], order: NDArray[np.int64]) -> Actions:

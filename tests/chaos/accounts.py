@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from detectors.onward import ONWARD
 from schemas.columns import Topic
 from schemas.dead_letters import read_headers
 from schemas.decode import decode_batch
@@ -75,10 +76,15 @@ def keep_accounts(bootstrap: str, names: TopicNames) -> tuple[list[Account], App
 
 
 def apply_log(records: list[Any]) -> Applied:
-    """Walk the actions as the subject stages do: a row is applied where it is beyond what was seen of its source."""
+    """Walk the actions as the subject stages do: a row is applied where it is beyond what was seen of its source.
+
+    Of an event there may be two rows, its action and before it one that says from what its actor goes on.
+    """
     seen: dict[tuple[int, str, int], int] = {}
     once: set[Place] = set()
     dropped: set[Place] = set()
+    told_once: set[Place] = set()
+    told_dropped: set[Place] = set()
     twice = resent = refused = 0
     for record in records:
         try:
@@ -89,16 +95,18 @@ def apply_log(records: list[Any]) -> Applied:
         for header, start, end in block.parts:
             source = header.topic, header.partition
             reached = seen.get((record.partition, *source), -1)
-            for offset in block.offsets[start:end].tolist():
+            told = (block.actions.verb[start:end] >= ONWARD).tolist()
+            for offset, goes_on in zip(block.offsets[start:end].tolist(), told, strict=True):
                 place = (*source, offset)
+                applied, left = (told_once, told_dropped) if goes_on else (once, dropped)
                 if offset <= reached:
                     resent += 1
-                    dropped.add(place)
+                    left.add(place)
                 else:
-                    twice += place in once
-                    once.add(place)
-                seen[record.partition, *source] = max(reached, offset)
-    return Applied(once, twice, dropped - once, resent, refused)
+                    twice += place in applied
+                    applied.add(place)
+                seen[record.partition, *source] = max(seen.get((record.partition, *source), -1), offset)
+    return Applied(once, twice, (dropped - once) | (told_dropped - told_once), resent, refused)
 
 
 def _account(kafka_topic: str, topic: Topic, records: list[Any], applied: Applied, letters: set[Place]) -> Account:

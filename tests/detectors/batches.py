@@ -81,6 +81,11 @@ def without_optional(events: Events) -> Events:
     return replace(events, **{name: np.full_like(getattr(events, name), gone) for name, gone in _OPTIONAL.items()})
 
 
+def alone(events: Events) -> tuple[list[Events], NDArray[np.int64]]:
+    """Return a batch as several in turns, of which it is the only one."""
+    return [events], np.array([[0, len(events)]], np.int64)
+
+
 Stream = list[Events]
 """Batches of one event each or more, of any topic, in the order in which they are taken."""
 

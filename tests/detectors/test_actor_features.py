@@ -14,6 +14,7 @@ from detectors.actor_features import CLICK, FEATURES, FOLLOW, LIKE, REMOVAL, SEA
 from detectors.actors import ActorStage, Marked, Outcome
 from detectors.mark_training import marks_of
 from detectors.marks import NATS_MAX, MarkModel
+from detectors.onward import ONWARD
 from detectors.settings import ActorSettings
 from schemas.columns import Events, Surface, Topic, Verb
 from schemas.events import TS_MS_MAX
@@ -23,6 +24,7 @@ from tests.detectors.batches import (
     MINUTE_MS,
     SECOND_MS,
     START_MS,
+    alone,
     batch,
     browsing,
     spread,
@@ -48,7 +50,7 @@ def groups_of(actions: Actions) -> NDArray[np.uint8]:
 
 def check(stage: ActorStage, events: Events) -> tuple[Marked, NDArray[np.float32]]:
     """Take a batch; whatever it holds, features are numbers, marks are bounded and removals have none."""
-    marked, features = stage.apply_and_describe(events)
+    ((marked, features),) = stage.apply_and_describe(*alone(events))
     assert features.shape == (len(marked.actions), FEATURES)
     assert np.isfinite(features).all()
     assert np.abs(marked.actions.mark.astype(int)).max(initial=0) <= NATS_MAX * MARK_SCALE
@@ -84,9 +86,14 @@ def test_a_mark_is_what_the_model_says_of_the_features() -> None:
 def test_describing_changes_no_decision() -> None:
     one, other = new_stage(), new_stage()
     for events in browsing(12, 600):
-        described, plain = one.apply_and_describe(events)[0], other.apply(events)
+        described, plain = one.apply_and_describe(*alone(events))[0][0], other.apply(events)
         assert described.actions.mark.tolist() == plain.actions.mark.tolist()
     assert everything(one) == everything(other)
+
+
+def watermarks(marked: Marked) -> list[int]:
+    """Return the watermark after each action; who goes on hangs on the marks, and they on what is known."""
+    return [int(each) for each in marked.actions.watermark[marked.actions.verb < ONWARD]]
 
 
 def test_everything_works_with_every_optional_field_absent() -> None:
@@ -95,7 +102,7 @@ def test_everything_works_with_every_optional_field_absent() -> None:
         full, _ = check(with_all, events)
         bare, features = check(without, without_optional(events))
         assert bare.outcome.tolist() == full.outcome.tolist()
-        assert bare.actions.watermark.tolist() == full.actions.watermark.tolist()
+        assert watermarks(bare) == watermarks(full)
         assert not features[:, OPTIONAL].any()
         assert not bare.actions.device.any()
         assert not (bare.actions.traits & (Trait.UNUSUAL_PATH | Trait.SHARED_DEVICE)).any()
@@ -168,7 +175,9 @@ def feature(stage: ActorStage, events: Events, wanted: Feature) -> list[float]:
     before = stage.usual()
     marked, features = check(stage, events)
     assert np.array_equal(stage.usual(), before), "the means were refreshed on the way"
-    return [float(x) for x in features[:, wanted] + before[groups_of(marked.actions), wanted]]
+    rows = np.flatnonzero(marked.actions.verb < ONWARD)
+    groups = groups_of(marked.actions.take(rows))
+    return [float(x) for x in features[rows, wanted] + before[groups, wanted]]
 
 
 def test_the_account_age_that_one_event_tells_is_remembered_for_the_next() -> None:

@@ -16,9 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from detectors.actions import Trait
 from detectors.actor_kernel import mark_events
 from detectors.actors import ActorStage, Marked, Outcome
 from detectors.marks import MarkModel
+from detectors.onward import ONWARD
 from detectors.settings import ActorSettings
 from schemas.columns import Events, Topic
 from tests.detectors.batches import (
@@ -27,6 +29,7 @@ from tests.detectors.batches import (
     MINUTE_MS,
     START_MS,
     Stream,
+    alone,
     batch,
     browsing,
     recut,
@@ -50,14 +53,19 @@ def new_stage(actors_max: int = ORDINARY.actors_max) -> ActorStage:
 
 
 def decisions(marked: Iterable[Marked]) -> dict[str, list[int]]:
-    """Return all that was decided, event by event, in one piece."""
-    told: dict[str, list[int]] = {name: [] for name in ("outcome", "actor", "subject", "mark", "traits", "watermark")}
+    """Return all that was decided, event by event, in one piece; what actors went on from apart."""
+    columns = ("actor", "subject", "mark", "traits", "watermark")
+    told: dict[str, list[int]] = {name: [] for name in ("outcome", *columns, "onward", "onward_from", "onward_at")}
     for each in marked:
-        assert each.rows.tolist() == np.flatnonzero(each.outcome == Outcome.ACCEPTED).tolist()
+        actions = each.actions.verb < ONWARD
+        assert each.rows[actions].tolist() == np.flatnonzero(each.outcome == Outcome.ACCEPTED).tolist()
         assert len(each.actions) == len(each.rows)
         told["outcome"] += each.outcome.tolist()
-        for name in ("actor", "subject", "mark", "traits", "watermark"):
-            told[name] += getattr(each.actions, name).tolist()
+        for name in columns:
+            told[name] += getattr(each.actions, name)[actions].tolist()
+        told["onward"] += each.actions.verb[~actions].tolist()
+        told["onward_from"] += each.actions.subject[~actions].tolist()
+        told["onward_at"] += each.actions.ts[~actions].tolist()
     return told
 
 
@@ -211,7 +219,8 @@ def test_memory_stays_bounded_under_very_many_actors() -> None:
     assert most == actors_max
     assert stage.evicted == {"actors": n - stage.tracked, "rhythms": 0, "event_ids": 0}
     again = stage.apply(batch(Topic.FOLLOWS, [START_MS + n] * 2, actor=[actor[-1], actor[0]], event=[1, 2]))
-    assert [bool(traits & 2) for traits in again.actions.traits.tolist()] == [False, True]  # Trait.FIRST_SEEN
+    traits = again.actions.traits[again.actions.verb < ONWARD]
+    assert [bool(each & Trait.FIRST_SEEN) for each in traits.tolist()] == [False, True]
 
 
 def test_bytes_resident_is_what_is_allocated() -> None:
@@ -295,7 +304,7 @@ def digest() -> str:
     stage, told = new_stage(20), []
     features: list[NDArray[np.float32]] = []
     for events in browsing(6, 450, actors=40, span_ms=5 * HOUR_MS):
-        marked, described = stage.apply_and_describe(events)
+        ((marked, described),) = stage.apply_and_describe(*alone(events))
         told.append(marked)
         features.append(np.round(described, 4) + 0.0)
     rows = stage._arena.view().rows[stage._arena.live_rows()]

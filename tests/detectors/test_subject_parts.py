@@ -235,6 +235,19 @@ class TestEvidence:
         assert evidence.numbers is not None
         assert evidence.numbers["novelty"] == 0.87
 
+    def test_it_is_told_how_many_left_at_once_where_people_stay(self) -> None:
+        evidence = write(SPEC, observation(left=(29, 31), stays=0.7))
+        told = "29 of the last 31 suspicious likers did nothing else in the two minutes after; usual here: 30%"
+        assert told in evidence.reasons
+        assert evidence.numbers is not None
+        assert evidence.numbers["left_at_once"] == 29.0
+
+    @pytest.mark.parametrize(("left", "stays"), [((5, 5), 0.7), ((11, 31), 0.7), ((31, 31), 0.0)])
+    def test_it_is_not_told_of_few_nor_where_that_is_usual(self, left: tuple[int, int], stays: float) -> None:
+        assert not any(
+            "did nothing else" in reason for reason in write(SPEC, observation(left=left, stays=stays)).reasons
+        )
+
     def test_there_are_never_more_actors_than_actions(self) -> None:
         assert write(SPEC, observation(actors=99)).actors == 52
 

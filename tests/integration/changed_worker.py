@@ -25,6 +25,7 @@ os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 from detectors import actors
 from detectors.answers import Answered, Answers, Past, retraction
 from detectors.dedup import SeenIds
+from detectors.onward import ONWARD
 from detectors.state import Delta
 from schemas.flags import Detector, Evidence, Flag, Kind, Severity, Status, Subject, SubjectType, Window, flag_id
 from schemas.hashing import hash_id
@@ -99,7 +100,8 @@ class CountingSubjects:
     def apply_all(self, actions: Actions, sources: Sequence[tuple[str, int]]) -> list[Flag]:
         flags = []
         self._real.apply_all(actions, sources)
-        for subject, ts in zip(actions.subject.tolist(), actions.ts.tolist(), strict=True):
+        acted = actions.verb < ONWARD
+        for subject, ts in zip(actions.subject[acted].tolist(), actions.ts[acted].tolist(), strict=True):
             if subject == STUCK and "sticky" in sys.argv:
                 time.sleep(STUCK_S)
             if subject == BOOM:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from detectors.onward import ONWARD
 from schemas.columns import Topic
 from schemas.decode import decode_batch
 from streams import clients
@@ -47,8 +48,12 @@ def fill(kafka: str, names: TopicNames) -> None:
     producer.close()
 
 
-def expected_marks(kafka: str, names: TopicNames) -> dict[tuple[str, int, int], int]:
-    """Return the mark of every record by topic, partition and offset, all merged by the times of the log."""
+Place = tuple[str, int, int, bool]
+"""Topic, partition and offset of a record, and whether it is said of whom its actor goes on from."""
+
+
+def expected_marks(kafka: str, names: TopicNames) -> dict[Place, int]:
+    """Return the mark of every record, and who goes on at which, all merged by the times of the log."""
     logs: dict[tuple[str, int], list[Any]] = {}
     for name in EACH:
         for record in drain(kafka, getattr(names, name)):
@@ -66,8 +71,9 @@ def expected_marks(kafka: str, names: TopicNames) -> dict[tuple[str, int, int], 
         ]
         marked = stage.apply_in_turns(events, turns_of([each.arrival for each in events]))
         for name, one in zip(EACH, marked, strict=True):
-            for row, mark in zip(one.rows.tolist(), one.actions.mark.tolist(), strict=True):
-                marks[getattr(names, name), number, logs[name, number][row].offset] = mark
+            onward = (one.actions.verb >= ONWARD).tolist()
+            for row, mark, goes_on in zip(one.rows.tolist(), one.actions.mark.tolist(), onward, strict=True):
+                marks[getattr(names, name), number, logs[name, number][row].offset, goes_on] = mark
     return marks
 
 
@@ -84,12 +90,14 @@ def test_a_backlog_is_marked_in_the_order_of_its_times_also_across_a_kill(
     with WorkerProcess(kafka, names, tmp_path / "log", **slow) as worker:
         worker.wait_until_idle()
         assert worker.stop() == 0
-    found: dict[tuple[str, int, int], set[int]] = {}
+    found: dict[Place, set[int]] = {}
     for record in drain(kafka, names.actions):
         block = unpack(record.value)
         for header, start, end in block.parts:
-            for offset, mark in zip(block.offsets[start:end], block.actions.mark[start:end], strict=True):
-                found.setdefault((header.topic, header.partition, int(offset)), set()).add(int(mark))
+            onward = block.actions.verb[start:end] >= ONWARD
+            rows = zip(block.offsets[start:end].tolist(), block.actions.mark[start:end].tolist(), onward, strict=True)
+            for offset, mark, goes_on in rows:
+                found.setdefault((header.topic, header.partition, offset, bool(goes_on)), set()).add(mark)
     expected = expected_marks(kafka, names)
     assert len(set(expected.values())) > 5
     assert found == {place: {mark} for place, mark in expected.items()}

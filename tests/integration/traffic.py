@@ -7,6 +7,7 @@ import time
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
+from detectors.onward import ONWARD
 from streams import clients
 from streams.blocks import unpack
 
@@ -120,5 +121,6 @@ def forwarded(bootstrap: str, names: TopicNames) -> dict[tuple[str, int], list[i
             continue
         block = unpack(record.value)
         for header, start, end in block.parts:
-            found[header.topic, header.partition] += block.offsets[start:end].tolist()
+            actions = block.actions.verb[start:end] < ONWARD
+            found[header.topic, header.partition] += block.offsets[start:end][actions].tolist()
     return {source: sorted(offsets) for source, offsets in found.items()}

@@ -7,14 +7,16 @@ import pytest
 
 from schemas.columns import Verb
 from streams.pipeline import shipped_thresholds
-from tests.detectors.subject_traffic import HOUR_MS, START_MS, actions_of, bought, crowd, feed, in_time, stage
+from tests.detectors.subject_traffic import DAY_MS, HOUR_MS, START_MS, actions_of, bought, crowd, feed, in_time, stage
 
 
 @pytest.mark.parametrize(("odd", "flagged"), [(30, False), (300, True)])
 def test_a_few_odd_ones_in_a_crowd_are_no_purchase_and_more_than_half_are(odd: int, flagged: bool) -> None:  # noqa: FBT001
     # Of 200 strangers and 60 odd ones nothing is said: a fifth mixed in is what is still missed (README).
+    # It is not the stage's first day, in which more is asked for.
     rng = np.random.default_rng(0)
     acts = in_time(
+        crowd(rng, 300, START_MS - DAY_MS, DAY_MS, Verb.FOLLOW, "u2", mean=-1.5),
         crowd(rng, 200, START_MS, HOUR_MS, Verb.FOLLOW, "u1", mean=-0.5),
         bought(rng, odd, START_MS, HOUR_MS, Verb.FOLLOW, "u1"),
     )

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from detectors.actions import Actions, partition_of
+from detectors.onward import ONWARD
+from schemas.columns import Verb
 from schemas.hashing import hash_id
 from streams import blocks
 from streams.block_kernels import NAMED_ONE_IN
@@ -67,7 +69,7 @@ def some_actions(draw: st.DrawFn) -> tuple[Actions, np.ndarray[Any, np.dtype[np.
     actions = Actions(
         ts=column(np.int64, times),
         watermark=np.sort(column(np.int64, times)),
-        verb=column(np.uint8, st.integers(0, 4)),
+        verb=column(np.uint8, st.sampled_from([*Verb, Verb.LIKE + ONWARD, Verb.FOLLOW + ONWARD])),
         subject=hashed(subjects),
         actor=hashed(actors),
         owner=hashed(owners),
@@ -193,6 +195,43 @@ def test_names_can_be_taken_from_the_events_that_the_actions_were_made_of() -> N
     assert len(rare) > n // 2
     assert all((names.find(int(actions.actor[row])) is None) == (row % 2 == 0) for row in rare)
     assert all(names.find(int(actions.actor[row])) == f"actor {n - 1 - row}" for row in set(range(n)) - set(rare))
+
+
+def with_onward(rows: int) -> Outgoing:
+    """Return a batch in which each event's actor goes on from something that an earlier event had hit."""
+    actions, offsets = example(rows)
+    both = actions.take(np.repeat(np.arange(rows), 2))
+    both.verb[::2] = Verb.LIKE + ONWARD
+    both.subject[::2] = hashed([f"hit {i % 5}" for i in range(rows)])
+    both.mark[::2] = 0
+    texts = ([f"u{i % 7}" for i in range(rows)], [None] * rows, [None] * rows, [f"a{i}" for i in range(rows)])
+    row = np.repeat(np.arange(rows, dtype=np.int32), 2)
+    return Outgoing(HEADER, both, np.repeat(offsets, 2), Origin(texts, row))
+
+
+def test_what_actors_go_on_from_has_no_name_of_its_own_and_takes_none_from_others() -> None:
+    first, second = with_onward(40), with_onward(40)
+    # Of the second batch an event has hit what actors of the first go on from: it has the name.
+    second.actions.subject[1] = hashed(["hit 3"])[0]
+    origin = second.origin
+    assert origin is not None
+    texts = (["hit 3", *origin.texts[0][1:]], *origin.texts[1:])
+    second = replace(second, origin=Origin(texts, origin.rows), offsets=second.offsets + 1_000)
+    ((_, value, _),) = pack_all([first, second], 1)
+    block = unpack(value)
+    names = block.actions.names
+    assert [names.find(hash_id(f"hit {number}")) for number in range(5)] == [None, None, None, "hit 3", None]
+    assert [names.find(hash_id(f"u{number}")) for number in range(7)] == [f"u{number}" for number in range(7)]
+    assert block.actions.subject.tolist() == [*first.actions.subject.tolist(), *second.actions.subject.tolist()]
+
+
+def test_the_two_rows_of_an_event_stay_in_one_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.blocks.BLOCK_BYTES_MAX", 600)
+    batch = with_onward(61)
+    blocks = [unpack(packed.value) for packed in pack_all([batch], 1)]
+    assert len(blocks) > 2
+    assert np.concatenate([block.offsets for block in blocks]).tolist() == batch.offsets.tolist()
+    assert all(len(block.offsets) % 2 == 0 for block in blocks)
 
 
 @settings(deadline=None)
