@@ -11,7 +11,11 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
-from typing import Final
+import sys
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 APART_FROM_BYTES: Final = 2 << 20
 """Larger than what a batch makes, smaller than what tables of a million rows are rebuilt with."""
@@ -28,13 +32,13 @@ def keep_large_apart() -> bool:
 
     It can of glibc. Other C libraries hand large arrays back anyway, or have no such setting.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    mallopt = _of_the_c_library("mallopt")
     return mallopt is not None and mallopt(_M_MMAP_THRESHOLD, APART_FROM_BYTES) == 1
 
 
 def give_back() -> bool:
     """Return free pages of all heaps to the system, wherever in them they lie; return whether there were any."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    trim = _of_the_c_library("malloc_trim")
     return trim is not None and trim(0) == 1
 
 
@@ -43,3 +47,8 @@ async def give_back_for_ever() -> None:
     while True:
         await asyncio.sleep(GIVE_BACK_S)
         await asyncio.to_thread(give_back)
+
+
+def _of_the_c_library(name: str) -> Callable[..., int] | None:
+    """Return a function of the C library that this process runs on, None where there is no such function."""
+    return None if sys.platform == "win32" else getattr(ctypes.CDLL(None), name, None)
