@@ -1,4 +1,4 @@
-"""What is kept of one actor: 160 bytes, decayed, and enough to say how it usually behaves.
+"""What is kept of one actor: 168 bytes, decayed, and enough to say how it usually behaves.
 
 The compiled functions here change a row; what a row says about an action is `detectors.actor_features`.
 """

@@ -1,7 +1,7 @@
 """Who had to make way: what is left of an actor after its row went, so that who comes back is no newcomer.
 
 At the bound the coldest rows are evicted. People come back after weeks, and to take them for first seen would make them
-look like bought accounts. So 40 bytes stay of the 160: since when the actor is known, when it came last, and its
+look like bought accounts. So 40 bytes stay of the 168: since when the actor is known, when it came last, and its
 habits, each on a logarithmic scale of one byte. What goes is whom it met, its devices, and what it did last. The
 entries are rows of an arena of their own, bounded like every one, so a checkpoint keeps them as it keeps rows.
 """

@@ -114,7 +114,9 @@ def run(request: Request) -> None:
     else:
         thresholds = calibrated(parts, before, request.budget)
         thresholds.provenance["directories"] = told
-    thresholds.provenance["marks"] = f"{hash_bytes(model.to_json().encode()):016x}"
+    # The other numbers stay those of the marks that they were set with.
+    name = "crowds_marks" if request.crowds_only else "marks"
+    thresholds.provenance[name] = f"{hash_bytes(model.to_json().encode()):016x}"
     try:
         request.out.write_bytes(write_thresholds(thresholds))
     except OSError as error:
