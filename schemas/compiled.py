@@ -58,10 +58,15 @@ def _cache_file(kernel: object) -> Any:
 
 
 def _taken_in(function: Callable[..., Any]) -> tuple[tuple[str, object], ...]:
-    """Return the module's names that the function uses, each with what makes a difference once it is compiled."""
+    """Return the names that the function's file has by now, each with what makes a difference once it is compiled.
+
+    Not only those that the function uses: what it calls may stand further down in the file, where it is not to be seen
+    yet, and what that uses was imported above. What is private was not, and may differ from run to run.
+    """
     taken: list[tuple[str, object]] = []
-    for name in sorted(set(function.__code__.co_names) & set(function.__globals__)):
-        value = function.__globals__[name]
+    for name, value in sorted(function.__globals__.items()):
+        if name.startswith("_") and name not in function.__code__.co_names:
+            continue
         if isinstance(value, (bool, int, float, str, tuple, np.generic)):
             taken.append((name, repr(value)))
         elif isinstance(value, np.ndarray):
