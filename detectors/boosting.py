@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from detectors.compiled import compiled
 from detectors.trees import ANSWERS, QUESTIONS, Forest, Tree
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def boost(
     edges = [_edges(column) for column in signs.T]
     grades = np.column_stack(
         [np.searchsorted(edge, column, "right") for edge, column in zip(edges, signs.T, strict=True)]
-    )
+    ).astype(np.uint8)
     log_odds = np.zeros(len(signs))
     trees = []
     for _ in range(ROUNDS):
@@ -75,7 +76,7 @@ def _edges(column: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
 
 
 def _grow(
-    grades: NDArray[np.intp],
+    grades: NDArray[np.uint8],
     edges: Sequence[NDArray[np.float64]],
     slope: NDArray[np.float64],
     curve: NDArray[np.float64],
@@ -89,7 +90,7 @@ def _grow(
     for inner in range(QUESTIONS):
         here = np.flatnonzero(node == inner)
         low, high = bounds[inner]
-        sign, grade, left, right = _best(grades[here], slope[here], curve[here], asked, rising, (low, high))
+        sign, grade, left, right = _best(grades, here, slope, curve, asked, rising, (low, high))
         bounds[2 * inner + 1] = bounds[2 * inner + 2] = (low, high)
         if grade >= 0:
             signs[inner], limits[inner] = sign, float(edges[sign][grade])
@@ -110,20 +111,24 @@ def _grow(
 
 
 def _best(
-    grades: NDArray[np.intp],
+    grades: NDArray[np.uint8],
+    here: NDArray[np.intp],
     slope: NDArray[np.float64],
     curve: NDArray[np.float64],
     asked: NDArray[np.intp],
     rising: Sequence[int],
     bounds: tuple[float, float],
 ) -> tuple[int, int, float, float]:
-    """Return the sign and grade whose split gains most, -1 where none does, and what both sides would say."""
+    """Return the sign and grade whose split of the cases `here` gains most, and what both sides would say.
+
+    The grade is -1 where none does.
+    """
     best = (0, -1, 0.0, 0.0)
-    total_slope, total_curve = slope.sum(), curve.sum()
+    total_slope, total_curve = slope[here].sum(), curve[here].sum()
     gained = total_slope**2 / (total_curve + RIDGE) + 1e-9
-    for sign in asked.tolist():
-        below = np.cumsum(np.bincount(grades[:, sign], slope, GRADES + 1))[:-1]
-        under = np.cumsum(np.bincount(grades[:, sign], curve, GRADES + 1))[:-1]
+    sums = np.zeros((len(asked), 2, GRADES + 1))
+    _sum_up(grades, here, slope, curve, asked, sums)
+    for sign, (below, under) in zip(asked.tolist(), np.cumsum(sums, axis=2)[:, :, :-1], strict=True):
         left = np.clip(below / (under + RIDGE), *bounds)
         right = np.clip((total_slope - below) / (total_curve - under + RIDGE), *bounds)
         gain = below**2 / (under + RIDGE) + (total_slope - below) ** 2 / (total_curve - under + RIDGE)
@@ -134,3 +139,20 @@ def _best(
             gained = float(gain[grade])
             best = (sign, grade, float(left[grade]), float(right[grade]))
     return best
+
+
+@compiled
+def _sum_up(
+    grades: NDArray[np.uint8],
+    here: NDArray[np.intp],
+    slope: NDArray[np.float64],
+    curve: NDArray[np.float64],
+    asked: NDArray[np.intp],
+    sums: NDArray[np.float64],
+) -> None:
+    """Add the slope and the curvature of the cases `here` by sign and grade to `sums`, (asked, 2, grades)."""
+    for case in here:
+        for place in range(len(asked)):
+            grade = grades[case, asked[place]]
+            sums[place, 0, grade] += slope[case]
+            sums[place, 1, grade] += curve[case]

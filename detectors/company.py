@@ -18,6 +18,7 @@ import numpy as np
 from detectors.compiled import compiled
 from detectors.hash_index import View, find_or_insert
 from detectors.sketches import SMALL_BITS, distinct, popcount, small_bit
+from detectors.suspects import look_sooner
 
 if TYPE_CHECKING:
     from detectors.arena import Field
@@ -42,29 +43,43 @@ UNMET_NATS: Final = log((1.0 - IN_POOL) / (1.0 - BY_CHANCE))
 COMPANY_MOST: Final = 10.0
 """Nats that company adds at the most."""
 
+LOOK_AFTER_MS: Final = 60_000
+"""How long after an actor of an earlier suspect served another that one is looked at again: others follow."""
+
 COMPANY_ROWS: Final = 131_072
 """Actors remembered in a partition at the most; the ones touched longest ago make way."""
 
-COMPANY_VERSION: Final = 1
+COMPANY_VERSION: Final = 2
 COMPANY_FIELDS: Final[list[Field]] = [
     ("owner", np.uint64),  # whom the actor served last
     ("before", np.uint64),  # the one before that, another one
     ("place", np.int32),  # the suspect's
     ("generation", np.uint32),  # of the suspect's place
+    ("clear", np.uint8),  # bit 0 where it was suspicious by itself on `owner`, bit 1 on `before`
 ]
 """Fields of an actor's row after the arena's own."""
 
 
 @compiled
 def keep_company(
-    company: View, suspects: Suspects, row: Any, held: Any, actor: np.uint64, owner: np.uint64, ts: int
+    company: View,
+    suspects: Suspects,
+    row: Any,
+    held: Any,
+    actor: np.uint64,
+    owner: np.uint64,
+    ts: int,
+    clear: bool,  # noqa: FBT001
 ) -> None:
     """Note that a suspicious actor served `owner`, and credit both sides where it lately served another.
 
+    It is told apart whether it was suspicious by itself (`clear`), here and there, or only might be one of a crowd.
     Without room for a row nothing is noted: whoever calls makes room as soon as the last row is taken.
     """
-    if popcount(row["seen_suspicious"]) > COMPANY_BITS:
+    if popcount(row["seen_suspicious"]) > COMPANY_BITS and popcount(held["odd"]) > COMPANY_BITS:
         return
+    place, bit = int(row["suspect"]), small_bit(actor)
+    held["odd"] |= bit
     at, fresh = find_or_insert(company, actor, np.int64(0))
     if at < 0:
         return
@@ -72,27 +87,57 @@ def keep_company(
     if ts - known["touched"] > COMPANY_MS:
         known["owner"] = 0
         known["before"] = 0
+        known["clear"] = 0
     known["touched"] = max(ts, int(known["touched"]))
-    place, bit = int(row["suspect"]), small_bit(actor)
+    was_clear = int(known["clear"])
     if not fresh:
-        other = known["owner"] if known["owner"] != owner else known["before"]
+        newest = known["owner"] != owner
+        other = known["owner"] if newest else known["before"]
         if other != np.uint64(0):
-            held["shared"] |= bit
-            if known["owner"] == other:
-                _credit(suspects, int(known["place"]), int(known["generation"]), bit)
+            both = clear and was_clear & (1 if newest else 2) != 0
+            _meet(held, bit, both)
+            if newest:
+                _credit(suspects, int(known["place"]), int(known["generation"]), bit, both, ts)
     if known["owner"] != owner:
         known["before"] = known["owner"]
         known["owner"] = owner
+        was_clear = (was_clear & 1) << 1
+    known["clear"] = was_clear | (1 if clear else 0)
     known["place"] = place
     known["generation"] = held["generation"]
 
 
 @compiled
-def _credit(suspects: Suspects, place: int, generation: int, bit: np.uint64) -> None:
+def _meet(held: Any, bit: np.uint64, both: bool) -> bool:  # noqa: FBT001
+    """Note that an actor was on another suspect too, and if it was clear on both. Return whether that is new."""
+    new = held["met"] & bit == np.uint64(0) or (both and held["shared"] & bit == np.uint64(0))
+    held["met"] |= bit
+    if both:
+        held["shared"] |= bit
+    return bool(new)
+
+
+@compiled
+def _credit(suspects: Suspects, place: int, generation: int, bit: np.uint64, both: bool, ts: int) -> None:  # noqa: FBT001
     if 0 <= place < len(suspects.places):
         other = suspects.places[place]
         if other["key"] != np.uint64(0) and int(other["generation"]) == generation:
-            other["shared"] |= bit
+            new = _meet(other, bit, both)
+            if new and not other["open"]:
+                look_sooner(suspects, place, ts + LOOK_AFTER_MS)
+
+
+@compiled
+def odd_company(held: Any) -> tuple[float, float]:
+    """Return about how many distinct actors could be bought ones and were on other suspects too, and their share.
+
+    The share is 0 where they are too many to tell apart.
+    """
+    bits = popcount(held["odd"])
+    met = distinct(popcount(held["met"] & held["odd"]), SMALL_BITS)
+    if bits == 0 or bits > COMPANY_BITS:
+        return min(met, 400.0), 0.0
+    return met, met / distinct(bits, SMALL_BITS)
 
 
 @compiled
@@ -110,5 +155,9 @@ def company_factor(row: Any, held: Any) -> float:
 
 
 def shared_actors(row: Any, held: Any) -> int:
-    """Return about how many distinct suspicious actors were on other suspects too."""
-    return round(distinct(popcount(held["shared"] & row["seen_suspicious"]), SMALL_BITS))
+    """Return about how many distinct suspicious actors were on other suspects too, 0 where that may be chance."""
+    met, share = odd_company(held)
+    many = round(met) if met >= COMPANY_LEAST and share >= IN_POOL else 0
+    if company_factor(row, held) > 0.0:
+        many = max(many, round(distinct(popcount(held["shared"] & row["seen_suspicious"]), SMALL_BITS)))
+    return many

@@ -14,10 +14,11 @@ from typing import Any, Final
 import numpy as np
 
 from detectors.actions import Trait
-from detectors.company import company_factor
+from detectors.company import company_factor, odd_company
 from detectors.compiled import compiled
 from detectors.composition import leading_level, mix_factor
 from detectors.crowd_onward import stayed_away
+from detectors.gate import excess
 from detectors.sketches import SMALL_BITS, distinct, popcount
 from detectors.subject_rows import RECENT, TRAITS
 
@@ -60,27 +61,34 @@ class Sign(IntEnum):
     SPREAD = 16
     STAYED_AWAY = 17  # share of those awaited who did not go on, over what is usual here, shrunk (`detectors.onward`)
     STAYED_AWAY_FAR = 18  # the same in standard deviations
+    EXCESS_FAST = 19  # how far more came than usual in 5 minutes or an hour, nats
+    EXCESS_SLOW = 20  # the same of a day or a week
+    SHARED_SHARE = 21  # share of the suspicious actors who were on other suspects too
+    MET = 22  # actors who could be bought ones and were on other suspects too
+    MET_SHARE = 23  # their share
 
 
-SHARES: Final = 2 * (MARKS + KINDS) + KINDS
+SHARES: Final = 2 * (MARKS + KINDS) + 2 * KINDS
 SIGNS: Final = SHARES + len(Sign)
-ON_SHARED_DEVICES: Final = SHARES - KINDS + Trait.SHARED_DEVICE.bit_length() - 1
+ON_SHARED_DEVICES: Final = SHARES - 2 * KINDS + Trait.SHARED_DEVICE.bit_length() - 1
 
 SIGN_NAMES: Final[tuple[str, ...]] = (
     *(f"marks_{limit}_{window}" for window in (SHORT, RECENT) for limit in MARK_LIMITS),
     *(f"trait_{trait}_{window}" for window in (SHORT, RECENT) for trait in range(KINDS)),
     *(f"trait_{trait}_suspicious" for trait in range(KINDS)),
+    *(f"trait_{trait}_unusual" for trait in range(KINDS)),
     *(sign.name.lower() for sign in Sign),
 )
 
 _SPEAKING: Final = {
     Sign.RATIO, Sign.SMALL, Sign.GREAT, Sign.MIX, Sign.SHARED, Sign.COMPANY, Sign.REMOVED, Sign.SUSPICIOUS,
-    Sign.MEAN_SHORT, Sign.MEAN, Sign.STAYED_AWAY, Sign.STAYED_AWAY_FAR,
+    Sign.MEAN_SHORT, Sign.MEAN, Sign.STAYED_AWAY, Sign.STAYED_AWAY_FAR, Sign.EXCESS_FAST, Sign.EXCESS_SLOW,
+    Sign.SHARED_SHARE, Sign.MET, Sign.MET_SHARE,
 }  # fmt: skip
 
 RISING: Final[tuple[int, ...]] = (
     *(1 for _ in range(2 * MARKS)),
-    *(0 for _ in range(3 * KINDS)),
+    *(0 for _ in range(4 * KINDS)),
     *(1 if sign in _SPEAKING else 0 for sign in Sign),
 )
 """Signs of which more may only speak for a bought crowd: the trees must not learn a simulator's opposite."""
@@ -115,6 +123,12 @@ def describe_crowd(row: Any, held: Any, rule: Any, pool: Any, ratio: float, need
     signs[SHARES + Sign.MIX] = mix_factor(row, rule, pool)
     shared = distinct(popcount(held["shared"] & row["seen_suspicious"]), SMALL_BITS)
     signs[SHARES + Sign.SHARED] = min(shared, 400.0)
+    among = distinct(popcount(row["seen_suspicious"]), SMALL_BITS)
+    signs[SHARES + Sign.SHARED_SHARE] = shared / among if 0.0 < among < 400.0 else 0.0
+    met, met_share = odd_company(held)
+    signs[SHARES + Sign.MET], signs[SHARES + Sign.MET_SHARE] = met, met_share
+    fast, slow = excess(row, rule, pool)
+    signs[SHARES + Sign.EXCESS_FAST], signs[SHARES + Sign.EXCESS_SLOW] = fast, slow
     signs[SHARES + Sign.COMPANY] = company_factor(row, held)
     signs[SHARES + Sign.PACE] = row["pace"]
     signs[SHARES + Sign.REMOVED] = int(row["suspect_removals"][0]) + int(row["suspect_removals"][1])
@@ -123,9 +137,10 @@ def describe_crowd(row: Any, held: Any, rule: Any, pool: Any, ratio: float, need
     signs[SHARES + Sign.STAYED_AWAY] = away
     signs[SHARES + Sign.STAYED_AWAY_FAR] = deviation
     suspicious = max(int(held["suspicious"]), 1)
-    first = SHARES - KINDS
+    last, first, unusual = 2 * MARKS + KINDS, SHARES - 2 * KINDS, SHARES - KINDS
     for trait in range(KINDS):
         signs[first + trait] = int(held["traits"][trait]) / suspicious
+        signs[unusual + trait] = signs[last + trait] - float(pool["traits"][trait])
     signs[SHARES + Sign.SUSPICIOUS] = suspicious / max(int(held["actions"]), suspicious)
 
 

@@ -116,7 +116,7 @@ def asked_of(
 ) -> tuple[float, tuple[tuple[float, float], ...], int]:
     """Return the nats to ask for, what nats mean as a score, and the false flags that are left.
 
-    They are `more` than both bounds need.
+    They are `more` than the bound on flags needs: other traffic costs more. That on episodes holds as it is.
     """
     false: list[float] = []
     episodes: list[float] = []
@@ -128,7 +128,7 @@ def asked_of(
         right += strongest(found, part.attack > 0, part.attack)
     false.sort(reverse=True)
     episodes.sort(reverse=True)
-    least = max(_beyond(false, flags_most), _beyond(episodes, episodes_most)) + more
+    least = max(_beyond(false, flags_most) + more, _beyond(episodes, episodes_most))
     near = least - 1.5
     strengths = [value for value in right + false if value >= near]
     confirmed = [True for value in right if value >= near] + [False for value in false if value >= near]

@@ -24,10 +24,10 @@ from detectors.composition import (
 from detectors.crowd import SIGNS, describe_crowd, mixed_nats, plain_nats, remember_crowd
 from detectors.crowd_onward import await_actor
 from detectors.gate import GATE_SLOW, SETTLE_HOURS, gate, settle
-from detectors.onward import AWAITED_MARK
+from detectors.onward import AWAITED_MARK, ONWARD_MS
 from detectors.sketches import SMALL_BITS, distinct, mark_seen, popcount, small_bit
 from detectors.subject_rows import CLICKS, HOURS, LEVELS, SEARCHES, SLOT_MS, SLOTS_HOUR
-from detectors.suspects import JUDGED, Suspects, observe
+from detectors.suspects import JUDGED, Suspects, look_later, observe
 from detectors.trees import walk_trees
 from detectors.windows import count, in_day, roll, start
 
@@ -40,6 +40,9 @@ room in `company`."""
 
 QUIET_MS, QUIET_GAPS, QUIET_MS_MAX = 0, 1, 2
 """Places in `Suspects.limits`."""
+
+NO_EXCESS = 3.0
+"""What trees are told for the gate's factor where neither door is open."""
 
 PUSHED_MAX = 0.5
 """Share of a keyword's suspicious searches that may push one result: above it that is what they are for."""
@@ -202,8 +205,20 @@ def need_factor(row: Any, rule: Any, passed: int) -> float:
 
 
 @compiled
-def crowd_nats(row: Any, held: Any, rule: Any, pool: Any, need: float, ts: int, signs: Any) -> float:
-    """Fill `signs` and return what the trees and what is plain say of a suspect as it stands at `ts`."""
+def is_looked_at(suspicious: int) -> bool:
+    """Return whether a crowd is looked at after so many suspicious actions: more seldom as they grow many."""
+    return suspicious % (1 + suspicious // 24) == 0
+
+
+@compiled
+def crowd_nats(row: Any, held: Any, rule: Any, pool: Any, passed: int, ts: int, signs: Any) -> float:
+    """Fill `signs` and return what the trees and what is plain say of a suspect as it stands at `ts`.
+
+    That the gate is shut (`passed`) is a sign among others: who buys little gets no more than others do by themselves.
+    """
+    need = need_factor(row, rule, passed)
+    if need == 0.0:
+        need = NO_EXCESS
     greatest = max(row["stat"][0], row["stat"][1], row["stat"][2])
     describe_crowd(row, held, rule, pool, greatest / threshold_of(row, rule), need, ts, signs)
     return walk_trees(rule, signs) + plain_nats(signs, rule["shared"])
@@ -211,17 +226,12 @@ def crowd_nats(row: Any, held: Any, rule: Any, pool: Any, need: float, ts: int, 
 
 @allocating
 def judge_crowd(suspects: Suspects, row: Any, rule: Any, pool: Any, passed: int, lane: int, ts: int) -> bool:
-    """Return whether the crowd on a suspect is a bought one, by the trees; note the signs where somebody learns.
-
-    It is looked at after every suspicious action at first and more seldom as they grow many.
-    """
+    """Return whether the crowd on a suspect is a bought one, by the trees; note the signs where somebody learns."""
     held = suspects.places[int(row["suspect"])]
-    need = need_factor(row, rule, passed)
-    suspicious = int(held["suspicious"])
-    if need == 0.0 or suspicious < rule["actors_min"] or suspicious % (1 + suspicious // 24) != 0:
+    if held["suspicious"] < rule["actors_min"]:
         return False
     signs = np.zeros(SIGNS, np.float64)
-    nats = crowd_nats(row, held, rule, pool, need, ts, signs)
+    nats = crowd_nats(row, held, rule, pool, passed, ts, signs)
     at = int(suspects.counters[JUDGED])
     if at < len(suspects.judged):
         noted = suspects.judged[at]
@@ -332,6 +342,7 @@ def suspect(
         remember_crowd(held, action.ts, action.traits)
         if action.mark >= AWAITED_MARK:
             await_actor(held, action.actor, action.ts)
+            look_later(suspects, int(row["suspect"]), action.ts + ONWARD_MS)
     ratio = greatest / threshold_of(row, rule)
     held["peak"] = max(float(held["peak"]), ratio)
     if not suspicious:
@@ -345,6 +356,8 @@ def suspect(
     if passed:
         row["gated"] |= hour_bit(slot)
     if rule["trees"] > 0:
+        if not is_looked_at(int(held["suspicious"])):
+            return code
         return code | (TIPPED if judge_crowd(suspects, row, rule, pool, passed, lane, action.ts) else 0)
     return code | (TIPPED if tips(row, held, rule, pool, passed, lane, ratio, action.ts) else 0)
 

@@ -10,7 +10,7 @@ from schemas.flags import Kind
 SPEC = Spec(
     kind=Kind.FOLLOWER_SPIKE,
     lane=FOLLOWS,
-    version="4",
+    version="5",
     words=Words("follow", "follows", "followers", "account"),
     suspicious_nats=-0.5,
     cold_nats=1.5,

@@ -148,6 +148,17 @@ def measure(row: Any, rule: Any, pool: Any, out: NDArray[np.float64]) -> None:
 
 
 @compiled
+def excess(row: Any, rule: Any, pool: Any) -> tuple[float, float]:
+    """Return how far more came than is usual, nats: at most in 5 minutes or an hour, and in a day or a week."""
+    rate = hourly(row, rule, pool)
+    now = rate * float(pool["cycle"][(int(row["slot"]) // SLOTS_HOUR) % WEEK_HOURS])
+    shape = shape_of(row, rule)
+    fast = max(tail(in_slot(row), now / SLOTS_HOUR, shape), tail(in_hour(row), now, shape))
+    slow = tail(in_day(row), rate * 24.0, shape * DAY_SMOOTHING)
+    return fast, max(slow, tail(in_week(row), rate * 168.0, shape * WEEK_SMOOTHING))
+
+
+@compiled
 def gate(row: Any, rule: Any, pool: Any) -> int:
     """Return the scales at which the gate is passed, as bits; 0 where it is not."""
     rate = hourly(row, rule, pool)

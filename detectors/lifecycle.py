@@ -83,6 +83,10 @@ class Lifecycle:
             return self._update(state, lane, int(row["suspect"]), now_ms)
         return []
 
+    def tip(self, state: State, lane: int, place: int, now_ms: int) -> list[Flag]:
+        """Open an episode about a row for which no action is at hand: it was looked at in quiet times."""
+        return self._open(state, lane, rows_of(state, lane)[place], now_ms)
+
     def take_names(self, actions: Actions, wanted: NDArray[np.int64]) -> None:
         """Note down the names that the loop wanted, shape (`SAID` k,): see `subject_kernel.WANTED`."""
         for index, place, generation, sampled in wanted.reshape(-1, SAID).tolist():
@@ -159,12 +163,12 @@ class Lifecycle:
         spec = self._specs[lane]
         flag = flag_of(
             episode, spec, self._learned[lane], self._settings, self._config, status, detected_ms, end_ms,
-            self._see(state, episode),
+            self._see(state, episode, detected_ms),
         )  # fmt: skip
         episode.last = flag
         return flag
 
-    def _see(self, state: State, episode: Episode) -> Observation | None:
+    def _see(self, state: State, episode: Episode, now_ms: int) -> Observation | None:
         """Return what there is to say of an episode, None where its row made way for others meanwhile."""
         lane = episode.key[0]
         held = state.suspects.places[episode.leading]
@@ -173,7 +177,7 @@ class Lifecycle:
             return None
         noted = self.notebook.of(episode.leading)
         base = episode.places[episode.leading]
-        return look(state, lane, rows[held["row"]], held, noted, base, episode.start_ms, self._models[lane])
+        return look(state, lane, rows[held["row"]], held, noted, base, episode.start_ms, now_ms, self._models[lane])
 
     def deadline_of(self, state: State, episode: Episode) -> int:
         """Return when (ms of event time) an open episode is over, as far as is known now."""

@@ -11,7 +11,7 @@ from detectors.company import company_factor, shared_actors
 from detectors.composition import SHARES, leading_level, mix_factor, suspicious_share
 from detectors.crowd import SIGNS
 from detectors.crowd_onward import onward_counts
-from detectors.deciding import crowd_nats, need_factor
+from detectors.deciding import crowd_nats
 from detectors.evidence import Observation
 from detectors.gate import WEEK_HOURS, gate, hourly, measure
 from detectors.models import features_of
@@ -52,7 +52,15 @@ def distinct_actors(row: Any, held: Any) -> int:
 
 
 def look(
-    state: State, lane: int, row: Any, held: Any, noted: Noted, base: int, start_ms: int, models: LaneModels
+    state: State,
+    lane: int,
+    row: Any,
+    held: Any,
+    noted: Noted,
+    base: int,
+    start_ms: int,
+    now_ms: int,
+    models: LaneModels,
 ) -> Observation:
     """Return what there is to say of a suspect.
 
@@ -64,21 +72,23 @@ def look(
         noted: the ids behind it.
         base: actions from the start on that came before it was noted down who acts.
         start_ms: start of the episode.
+        now_ms: when this is said; whose actors went on is known by then.
         models: what the lane has learned together.
 
     """
     rule, pool = state.rules[lane], state.pools[lane]
     last_ms = max(int(held["touched_ms"]), start_ms)
+    known_ms = max(last_ms, now_ms)
     hours = max((last_ms - start_ms) / HOUR_MS, 1 / SLOTS_HOUR)
     # Over less than a day the hour's factor holds, over more the cycle averages out.
     factor = float(pool["cycle"][(last_ms // HOUR_MS) % WEEK_HOURS]) if hours < 24 else 1.0
     observed = base + int(held["actions"])
     if rule["trees"]:
-        need = float(need_factor(row, rule, int(gate(row, rule, pool)))) or 1.0
-        nats = float(crowd_nats(row, held, rule, pool, need, last_ms, np.zeros(SIGNS, np.float64)))
+        passed = int(gate(row, rule, pool))
+        nats = float(crowd_nats(row, held, rule, pool, passed, known_ms, np.zeros(SIGNS, np.float64)))
     else:
         nats = float(mix_factor(row, rule, pool) + company_factor(row, held))
-    known, gone_on, _ = onward_counts(held, last_ms)
+    known, gone_on, _ = onward_counts(held, known_ms)
     return Observation(
         observed=observed,
         expected=float(hourly(row, rule, pool)) * factor * hours,
@@ -99,7 +109,7 @@ def look(
         position=int(row["place"]),
         clicks=float(row["clicks"]),
         earned=float(row["earned"]) if lane == CLICKS else 0.0,
-        shared=shared_actors(row, held) if company_factor(row, held) > 0.0 else 0,
+        shared=shared_actors(row, held),
         left=(known - gone_on, known),
         stays=float(pool["goes_on"]),
         novelty=models.novelty.score(novelty_features(row, rule, pool)),

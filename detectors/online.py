@@ -19,8 +19,9 @@ from detectors.kept_state import array_of, raw
 from detectors.settings import DetectorSettings
 from detectors.sketches import SMALL_BITS, distinct, popcount
 from detectors.sources import LAST_MS
-from detectors.subject_kernel import CLOCK, NEEDS_ROOM, REASON, ROOM_LANE, Columns, pair_key, walk
+from detectors.subject_kernel import CLOCK, NEEDS_ROOM, REASON, ROOM_LANE, TIME_DUE, Columns, pair_key, walk
 from detectors.subject_rows import CLICKS, FOLLOWS, LANES, LIKES, POOL, SEARCHES
+from detectors.suspects import NO_LOOK
 from detectors.tables import Tables
 from schemas.columns import ABSENT, Verb
 from schemas.hashing import hash_id
@@ -165,4 +166,6 @@ def _run(tables: Tables, columns: Columns, clock_ms: int) -> int:
         clock_ms = int(state.out[CLOCK])
         if state.out[REASON] == NEEDS_ROOM:
             tables.make_room(int(state.out[ROOM_LANE]))
+        elif state.out[REASON] == TIME_DUE:
+            state.suspects.looks[:] = NO_LOOK  # it scores when it is asked to
     return clock_ms

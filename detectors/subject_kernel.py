@@ -23,6 +23,7 @@ from detectors.deciding import (
     advance_row,
     comes_in,
     is_clear,
+    is_suspicious,
     matters,
     stays,
     suspect,
@@ -32,7 +33,7 @@ from detectors.hash_index import FREE, View, find, find_or_insert, mix, touch
 from detectors.onward import ONWARD, is_awaited
 from detectors.sketches import popcount
 from detectors.subject_rows import CLICKS, FOLLOWS, LIKES, SEARCHES, SLOT_MS
-from detectors.suspects import Suspects, give_back, take_place
+from detectors.suspects import Suspects, give_back, looks_due, take_place
 from detectors.windows import U16_MAX
 from schemas.columns import Verb
 
@@ -112,9 +113,10 @@ def follow(state: State, lane: int, place: int, action: Action, gated: int, grea
         if row["suspect"] < 0 and comes_in(row, rule, greatest) and enter(state, row, lane, place, action):
             code |= NAMED
         if row["suspect"] >= 0:
-            if lane != SEARCHES and is_clear(rule, action.mark, nats):
+            if lane != SEARCHES and is_suspicious(rule, action.mark, nats):
                 held = state.suspects.places[int(row["suspect"])]
-                keep_company(state.company, state.suspects, row, held, action.actor, action.owner, action.ts)
+                clear = is_clear(rule, action.mark, nats)
+                keep_company(state.company, state.suspects, row, held, action.actor, action.owner, action.ts, clear)
                 code |= CROWDED if state.company.counters[FREE] == 0 else 0
             code |= suspect(state.suspects, row, rule, state.pools[lane], action, lane, greatest, nats)
     if code == NAMED and state.out[TOLD] == 0:
@@ -292,7 +294,7 @@ def walk(state: State, columns: Columns, start_at: int, others_ms: int, clock: i
     for index in range(start_at, len(columns.ts)):
         clock = max(clock, min(columns.watermark[index], others_ms))
         out[CLOCK] = clock
-        if clock >= due_ms:
+        if clock >= due_ms or looks_due(state.suspects, clock):
             out[REASON] = TIME_DUE
             return index
         out[AT] = index

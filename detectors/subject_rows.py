@@ -204,7 +204,9 @@ SUSPECT = np.dtype(
         ("gap_ms", np.float64),  # usual gap between suspicious actions
         ("peak", np.float32),  # greatest statistic over its threshold
         ("traits", np.uint32, TRAITS),  # among suspicious actions
-        ("shared", np.uint64),  # bitmap of suspicious actors who were also on other suspects
+        ("shared", np.uint64),  # bitmap of actors suspicious by themselves who were so on other suspects too
+        ("odd", np.uint64),  # bitmap of actors who could be bought ones
+        ("met", np.uint64),  # of these who were on other suspects too
         ("crowd_s", np.uint32, RECENT),  # ring: when the last actions came, seconds
         ("crowd_traits", np.uint16, RECENT),  # ring: the traits of their actors
         ("crowd_at", np.uint8),

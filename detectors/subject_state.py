@@ -17,7 +17,7 @@ from detectors.models import DAY_HOURS, NOVELTY_WINDOW, RATES_MAX, WEEK_HOURS
 from detectors.noted import Noted
 from detectors.state import SnapshotMismatchError
 from detectors.subject_rows import HOURS, LANES, POOL, POSITIONS, RECENT, SLOTS_HOUR, SUSPECT
-from detectors.suspects import FREE, HAND, SAMPLE
+from detectors.suspects import FIRST_LOOK, FREE, HAND, SAMPLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from detectors.sources import Sources
     from detectors.suspects import Suspects
 
-VERSION = 1
+VERSION = 2
 """Of all parts here: raised when a field changes its meaning."""
 
 TIME_MAX_MS = 1 << 52
@@ -49,6 +49,7 @@ class SuspectsKept(msgspec.Struct):
     records: bytes
     generations: bytes
     free: bytes
+    looks: bytes
     hand: int
 
 
@@ -105,7 +106,7 @@ def suspects_part(pool: Callable[[], Suspects]) -> Part:
     """Return how the pool of suspects is kept."""
 
     def write() -> bytes:
-        places, free, counters, *_ = pool()
+        places, free, looks, counters, *_ = pool()
         held = np.flatnonzero(places["key"]).astype(np.int32)
         records = raw(places)[held].view(SUSPECT)
         records["row"] = 0  # chance, and found by the key again
@@ -114,7 +115,7 @@ def suspects_part(pool: Callable[[], Suspects]) -> Part:
         return write_part(
             SuspectsKept(
                 layout_of(SUSPECT), len(places), held.tobytes(), raw(records).tobytes(), generations.tobytes(),
-                stack.tobytes(), int(counters[HAND]),
+                stack.tobytes(), looks.tobytes(), int(counters[HAND]),
             ),
             VERSION,
         )  # fmt: skip
@@ -122,7 +123,7 @@ def suspects_part(pool: Callable[[], Suspects]) -> Part:
     def read(data: bytes) -> None:
         kept = read_part(data, SuspectsKept, VERSION)
         same_layout(kept.layout, SUSPECT, "suspects")
-        places, free, counters, *_ = pool()
+        places, free, looks, counters, *_ = pool()
         if kept.places != len(places):
             message = f"it has {kept.places} places for suspects, this program {len(places)}: set suspects_max to those"
             raise SnapshotMismatchError(message)
@@ -139,7 +140,8 @@ def suspects_part(pool: Callable[[], Suspects]) -> Part:
         raw(places)[held] = raw(records)
         places["row"] = -1
         free[: len(stack)] = stack
-        counters[FREE], counters[HAND] = len(stack), kept.hand
+        looks[:] = array_of(kept.looks, np.int64, len(places))
+        counters[FREE], counters[HAND], counters[FIRST_LOOK] = len(stack), kept.hand, 0
 
     return Part(write, read)
 

@@ -19,6 +19,7 @@ from detectors.kept_state import KeptState, Part
 from detectors.lifecycle import Lifecycle
 from detectors.models import LaneModels
 from detectors.pools import EPOCH_MS, close_epoch
+from detectors.second_look import look_again
 from detectors.sources import LAST_MS, Sources
 from detectors.subject_kernel import (
     ALL_DONE,
@@ -47,7 +48,7 @@ from detectors.subject_state import (
     read_clocks,
     suspects_part,
 )
-from detectors.suspects import JUDGED
+from detectors.suspects import JUDGED, first_look, looks_due
 from detectors.tables import Tables, columns_of
 from schemas.hashing import hash_id
 from schemas.verdicts import Judgement
@@ -161,7 +162,8 @@ class SubjectStage(KeptState):
         if least is None or least <= self._clock_ms:
             return []
         self._clock_ms = least
-        return self._on_time() if self._clock_ms >= self._due_ms else []
+        due = self._clock_ms >= self._due_ms or looks_due(self._tables.state.suspects, self._clock_ms)
+        return self._on_time() if due else []
 
     def answerable(self) -> list[str]:
         """Return the ids of the flags that can be answered: those of open episodes, and the last that are over."""
@@ -202,13 +204,26 @@ class SubjectStage(KeptState):
         state = self._tables.state
         if self._epoch < 0:
             self._epoch = self._clock_ms // EPOCH_MS
-        while (due := self._next_due()) <= self._clock_ms:
-            epoch_end = (self._epoch + 1) * EPOCH_MS
-            if due < epoch_end and (flag := self._life.close_next(state, self._clock_ms)) is not None:
+        while True:
+            look_ms, due = int(first_look(state.suspects)), self._next_due()
+            if look_ms <= self._clock_ms and look_ms < due:
+                flags += self._look_again(look_ms)
+            elif due > self._clock_ms:
+                break
+            elif due < (self._epoch + 1) * EPOCH_MS and (flag := self._life.close_next(state, self._clock_ms)):
                 flags.append(flag)
             else:
                 self._close_epoch()
         self._due_ms = due
+        return flags
+
+    def _look_again(self, due_ms: int) -> list[Flag]:
+        """Look at the quiet suspects whose time has come."""
+        flags: list[Flag] = []
+        state = self._tables.state
+        while (place := int(look_again(state, due_ms))) >= 0:
+            held = state.suspects.places[place]
+            flags += self._life.tip(state, int(held["lane"]), int(held["row"]), due_ms)
         return flags
 
     def _next_due(self) -> int:

@@ -19,8 +19,15 @@ if TYPE_CHECKING:
 
     from detectors.hash_index import View
 
-FREE, HAND, JUDGED = 0, 1, 2
-"""Places in `Suspects.counters`: free places on the stack, where the next search begins, and rows of `judged`."""
+FREE, HAND, JUDGED, FIRST_LOOK = 0, 1, 2, 3
+"""Places in `Suspects.counters`: free places on the stack, where the next search begins, rows of `judged`, and a time
+(ms) before which no look is due (`second_look`)."""
+
+LOOK_STEP_MS = 5_000
+"""Looks are due at multiples of this, so that many are done at a time."""
+
+NO_LOOK = 1 << 62
+"""In `Suspects.looks`: none is due."""
 
 LOOKED_AT = 16
 """Places looked at to find one that makes way."""
@@ -37,7 +44,8 @@ class Suspects(NamedTuple):
 
     places: NDArray[Any]  # (places,) records of `SUSPECT`, key 0 where free
     free: NDArray[np.int32]  # a stack of free places
-    counters: NDArray[np.int64]  # (3,)
+    looks: NDArray[np.int64]  # (places,) when a quiet suspect is to be looked at again, ms; NO_LOOK for never
+    counters: NDArray[np.int64]  # (4,)
     limits: NDArray[np.int64]  # (3,) how long an episode is given when it is quiet
     judged: NDArray[np.float64]  # (0, columns), or (n, columns) of what was judged, where somebody learns from it
 
@@ -47,7 +55,8 @@ def make_suspects(places: int, quiet_ms: int, quiet_gaps: int, quiet_ms_max: int
     return Suspects(
         np.zeros(places, SUSPECT),
         np.arange(places - 1, -1, -1, dtype=np.int32),
-        np.array([places, 0, 0], np.int64),
+        np.full(places, NO_LOOK, np.int64),
+        np.array([places, 0, 0, NO_LOOK], np.int64),
         np.array([quiet_ms, quiet_gaps, quiet_ms_max], np.int64),
         np.empty((0, 1)),
     )
@@ -72,6 +81,7 @@ def coldest_place(pool: Suspects) -> int:
 @compiled
 def empty(pool: Suspects, place: int) -> None:
     """Clear a place, but for its generation."""
+    pool.looks[place] = NO_LOOK
     held = pool.places[place]
     held["key"] = 0
     held["open"] = 0
@@ -88,6 +98,8 @@ def empty(pool: Suspects, place: int) -> None:
     held["gap_ms"] = 0.0
     held["peak"] = 0.0
     held["shared"] = 0
+    held["odd"] = 0
+    held["met"] = 0
     held["crowd_at"] = 0
     held["crowd_held"] = 0
     held["await_bank"] = 0
@@ -133,6 +145,37 @@ def evict(pool: Suspects, views: tuple[View, View, View, View], place: int) -> N
     if 0 <= row < len(view.rows) and view.rows[row]["key"] == held["key"] and view.rows[row]["suspect"] == place:
         view.rows[row]["suspect"] = NOT_SUSPECT
         view.dirty[row] = 1
+
+
+@compiled
+def look_later(pool: Suspects, place: int, due_ms: int) -> None:
+    """Let a suspect be looked at again once event time has come to `due_ms`, and not before."""
+    due = (due_ms // LOOK_STEP_MS + 1) * LOOK_STEP_MS
+    pool.looks[place] = due
+    pool.counters[FIRST_LOOK] = min(int(pool.counters[FIRST_LOOK]), due)
+
+
+@compiled
+def look_sooner(pool: Suspects, place: int, due_ms: int) -> None:
+    """Let a suspect be looked at again at `due_ms` at the latest."""
+    if due_ms < pool.looks[place]:
+        look_later(pool, place, due_ms)
+
+
+@compiled
+def first_look(pool: Suspects) -> int:
+    """Return when the first look is due, ms; NO_LOOK where none is."""
+    first = NO_LOOK
+    for due in pool.looks:
+        first = min(first, int(due))
+    pool.counters[FIRST_LOOK] = first
+    return first
+
+
+@compiled
+def looks_due(pool: Suspects, clock: int) -> bool:
+    """Return whether a look is due; asked before every action, so it looks through the places only now and then."""
+    return bool(clock >= pool.counters[FIRST_LOOK] and clock >= first_look(pool))
 
 
 def holds(rows: NDArray[Any], held: Any, place: int) -> bool:

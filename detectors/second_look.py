@@ -1,0 +1,56 @@
+"""A second look: at suspects that have gone quiet, when more is known of who was there than when they last acted.
+
+A purchase is often over within minutes, and whether its accounts went on to anything else is known only after it; and
+a pool that sold to this subject in the morning shows when it serves others in the afternoon. So a suspect is looked at
+once more when its last actors have had their time to go on, and when it turns out that they were on others too.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from detectors.compiled import compiled
+from detectors.deciding import judge_crowd
+from detectors.gate import gate
+from detectors.subject_rows import SLOT_MS
+from detectors.suspects import NO_LOOK
+
+if TYPE_CHECKING:
+    from detectors.subject_kernel import State
+
+
+@compiled
+def look_again(state: State, due_ms: int) -> int:
+    """Look at the suspects whose time has come by `due_ms`, until one is found out; return its place, else -1.
+
+    Called again it goes on with the others.
+    """
+    looks = state.suspects.looks
+    for place in range(len(looks)):
+        if looks[place] > due_ms:
+            continue
+        looks[place] = NO_LOOK
+        if is_found_out(state, place, due_ms):
+            return place
+    return -1
+
+
+@compiled
+def is_found_out(state: State, place: int, now_ms: int) -> bool:
+    """Return whether the crowd on a quiet suspect is a bought one, by what is known at `now_ms`.
+
+    The row stands as its last action left it.
+    """
+    held = state.suspects.places[place]
+    lane = int(held["lane"])
+    rule, pool = state.rules[lane], state.pools[lane]
+    if held["key"] == 0 or held["open"] or rule["trees"] == 0:
+        return False
+    rows = (state.follows, state.likes, state.searches, state.clicks)[lane].rows
+    at = int(held["row"])
+    if at < 0 or at >= len(rows) or rows[at]["key"] != held["key"] or rows[at]["suspect"] != place:
+        return False
+    row = rows[at]
+    if now_ms // SLOT_MS < row["cooldown"]:
+        return False
+    return bool(judge_crowd(state.suspects, row, rule, pool, gate(row, rule, pool), lane, now_ms))
