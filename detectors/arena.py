@@ -93,6 +93,11 @@ class Arena:
         """Bytes of all arrays, free rows included."""
         return sum(array.nbytes for array in (*self._view, self._kept, *self._removed))
 
+    @property
+    def kept(self) -> NDArray[np.bool_]:
+        """Whether each row is held and was taken by `take_dirty`, shape (capacity,): right after it, what is held."""
+        return self._kept
+
     def view(self) -> View:
         """Return the arrays for a compiled loop; ask again after `make_room`, `reserve` or `restore`."""
         return self._view
@@ -180,8 +185,9 @@ class Arena:
         return rows
 
     def take_removed(self) -> NDArray[np.uint64]:
-        """Return the keys of kept rows that went since the last call and are not held now."""
-        keys = np.unique(np.concatenate([np.empty(0, np.uint64), *self._removed]))
+        """Return the keys of kept rows that went since the last call and are not held now, as they went."""
+        # A key goes as a kept one once between two calls, so none is here twice.
+        keys = np.concatenate([np.empty(0, np.uint64), *self._removed])
         self._removed = []
         return np.asarray(keys[find_all(self._view, keys) < 0])
 

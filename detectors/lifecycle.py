@@ -15,6 +15,7 @@ from detectors.sources import LAST_MS
 from detectors.subject_kernel import SAID, State
 from detectors.subject_rows import CLICKS, HOURS, SEARCHES, SLOT_MS, SLOTS_HOUR
 from detectors.suspects import give_back, holds
+from detectors.vacated import vacated
 from detectors.windows import since
 from schemas.flags import Status
 
@@ -200,17 +201,16 @@ class Lifecycle:
 
     def close_evicted(self, state: State, lane: int, clock_ms: int) -> list[Flag]:
         """Close the episodes of a lane whose rows made way for others, and free the places of such suspects."""
-        rows = rows_of(state, lane)
         places = state.suspects.places
-        gone = [
-            episode
-            for episode in self.book.every()
-            if episode.key[0] == lane and not any(holds(rows, places[place], place) for place in episode.places)
-        ]
-        flags = [self._close(state, episode, clock_ms) for episode in gone]
-        for place, held in enumerate(places):
-            if held["key"] and held["lane"] == lane and not held["open"] and not holds(rows, held, place):
-                give_back(state.suspects, place)
+        found = vacated(places, rows_of(state, lane), lane)
+        if not len(found):
+            return []
+        opened = places["open"][found] != 0
+        gone = set(found[opened].tolist())
+        over = [each for each in self.book.every() if each.key[0] == lane and gone.issuperset(each.places)]
+        flags = [self._close(state, episode, clock_ms) for episode in over]
+        for place in found[~opened].tolist():
+            give_back(state.suspects, place)
         return flags
 
     def _close(self, state: State, episode: Episode, at_ms: int) -> Flag:

@@ -156,9 +156,12 @@ class CheckpointLog:
             self._kill(taken, entry)
         for table, arena in tables.items():
             written = self._wrote[table][: arena.capacity]
-            rolled = np.flatnonzero((written > 0) & (written <= oldest[-1].ordinal) & _held(arena))
-            if len(rolled):
-                rows[table] = np.union1d(rows.get(table, rolled), rolled)
+            wanted = (written > 0) & (written <= oldest[-1].ordinal) & arena.kept
+            if not wanted.any():
+                continue
+            if table in rows:
+                wanted[rows[table]] = True
+            rows[table] = np.flatnonzero(wanted)
         return rows
 
     def _written_off(self, tables: Mapping[str, Arena], dirty_bytes: int) -> list[Live]:
@@ -169,13 +172,14 @@ class CheckpointLog:
         chunks_over = len(queue) - GROWTH_MAX * live_bytes / CHUNK_BYTES - SLACK_CHUNKS
         if bytes_over <= 0 and chunks_over <= 0:
             return []
-        current = {table: self._current(table, arena) for table, arena in tables.items()}
+        first = queue[0].ordinal
+        current = {table: self._current(table, arena, first) for table, arena in tables.items()}
         budget = max(dirty_bytes, ROLL_BYTES_MIN)
         chosen: list[Live] = []
         for entry in queue:
             cost = 0
             if entry.kind is Kind.ROWS:
-                cost = int(current[entry.name].get(entry.ordinal, 0)) * _row_bytes(tables[entry.name])
+                cost = int(current[entry.name][entry.ordinal - first]) * _row_bytes(tables[entry.name])
             if (bytes_over <= 0 and chunks_over <= 0) or (chosen and cost > budget):
                 break
             budget -= cost
@@ -184,11 +188,11 @@ class CheckpointLog:
             chosen.append(entry)
         return chosen
 
-    def _current(self, table: str, arena: Arena) -> dict[int, int]:
-        """Return how many rows each chunk was the last to write, by ordinal."""
-        written = self._wrote[table][: arena.capacity][_held(arena)]
-        ordinals, counts = np.unique(written, return_counts=True)
-        return dict(zip(ordinals.tolist(), counts.tolist(), strict=True))
+    def _current(self, table: str, arena: Arena, first: int) -> NDArray[np.int64]:
+        """Return how many rows each chunk was the last to write, by ordinal from `first`, that of the oldest, on."""
+        written = self._wrote[table][: arena.capacity]
+        current = written[(written >= first) & arena.kept]
+        return np.bincount(current - first, minlength=self._ordinal - first + 1)
 
     def _write_rows(self, taken: Taken, table: str, arena: Arena, rows: NDArray[np.int64]) -> None:
         each = max(1, CHUNK_BYTES // _row_bytes(arena))
@@ -235,11 +239,6 @@ class CheckpointLog:
             grown[: len(written)] = written
             written = self._wrote[table] = grown
         return self._wrote.setdefault(table, written)
-
-
-def _held(arena: Arena) -> NDArray[np.bool_]:
-    held: NDArray[np.bool_] = arena.view().rows["key"] != 0
-    return held
 
 
 def _row_bytes(arena: Arena) -> int:
