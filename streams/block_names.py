@@ -132,13 +132,18 @@ class NameTable:
         return len(self.keys)
 
     def some(self, wanted: NDArray[np.uint64]) -> Some:
-        """Return what the block carries of some hashes, shape (k,), given once each."""
-        rows = rows_of(self.keys, self._indexed(), wanted)
-        rows = rows[rows >= 0]
-        rows = np.sort(rows[self._lengths[rows] > 0])
-        lengths, text, ends = self._lengths[rows], self._text, self._ends[rows]
-        parts = [text[start:end] for start, end in zip((ends - lengths).tolist(), ends.tolist(), strict=True)]
-        return Some(self.keys[rows], lengths, b"".join(parts))
+        """Return what the block carries of some hashes, shape (k,), once each in the order of the table."""
+        found = rows_of(self.keys, self._indexed(), wanted)
+        carried = np.zeros(len(self.keys), np.bool_)
+        carried[found[found >= 0]] = True
+        rows = np.flatnonzero(carried & (self._lengths > 0))
+        if not len(rows):
+            return Some(self.keys[:0], self._lengths[:0], b"")
+        lengths, source = self._lengths[rows], np.frombuffer(self._text, np.uint8)
+        ends = np.cumsum(lengths, dtype=np.int64)
+        text = np.empty(int(ends[-1]), np.uint8)
+        _copy(self._ends[rows] - lengths + source.ctypes.data, ends, text)
+        return Some(self.keys[rows], lengths, text.tobytes())
 
     def find(self, key: int) -> str | None:
         """Return the name behind a hash, or None where the block does not carry it."""

@@ -106,9 +106,10 @@ def _pack(partition: int, met: Sequence[Met]) -> bytes:
 
 
 def _names(meetings: Meetings) -> Some:
-    wanted = np.unique(np.concatenate([meetings.actor, meetings.target]))
+    wanted = np.concatenate([meetings.actor, meetings.target])
     names = meetings.names
     if not isinstance(names, NameTable):
+        wanted = np.unique(wanted)
         names = NameTable(memoryview(write_names(wanted, [names.find(key) for key in wanted.tolist()])), len(wanted))
     return names.some(wanted)
 

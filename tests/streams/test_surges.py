@@ -15,6 +15,7 @@ from detectors.lockstep import GroupStage
 from detectors.meetings import OTHERS, Meetings, MeetingStage
 from detectors.subjects import SubjectStage
 from schemas.flags import encode_flag
+from streams.block_names import NameTable, write_names
 from streams.blocks import BlockRefused
 from streams.pipeline import build_actor_stage, build_subject_stage
 from streams.settings import Settings
@@ -175,3 +176,19 @@ def test_stages_that_are_saved_together_have_names_of_their_own() -> None:
     joint = JointState([subjects, meetings], {"seen": {}})
     assert len(joint.tables()) == len(subjects.tables()) + len(meetings.tables())
     assert len(joint.parts()) == len(subjects.parts()) + len(meetings.parts()) + 1
+
+
+@given(
+    names=st.lists(st.text(max_size=8), min_size=1, max_size=12),
+    wanted=st.lists(st.integers(1, 16), max_size=20),
+)
+@settings(deadline=None)
+def test_of_names_asked_for_more_than_once_each_is_told_once_in_the_order_of_the_table(
+    names: list[str], wanted: list[int]
+) -> None:
+    keys = np.arange(1, len(names) + 1, dtype=np.uint64)
+    some = NameTable(memoryview(bytearray(write_names(keys, names))), len(names)).some(np.array(wanted, np.uint64))
+    due = [(key, names[key - 1].encode()) for key in sorted(set(wanted)) if key <= len(names) and names[key - 1]]
+    assert some.keys.tolist() == [key for key, _ in due]
+    assert some.lengths.tolist() == [len(name) for _, name in due]
+    assert some.text == b"".join(name for _, name in due)
