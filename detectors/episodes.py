@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import chain
 from math import ceil, log
 from typing import TYPE_CHECKING, Final
+
+import numpy as np
 
 from detectors.evidence import Observation, severity, write
 from detectors.subject_rows import SLOT_MS
@@ -12,6 +15,8 @@ from schemas.flags import SUBJECT_TYPE, Detector, Flag, Severity, Status, Subjec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from numpy.typing import NDArray
 
     from detectors.calibration import KindThresholds
     from detectors.settings import DetectorSettings
@@ -62,6 +67,7 @@ class EpisodeBook:
         self._settings = settings
         self._open: dict[Key, Episode] = {}
         self._cooldowns: dict[Key, int] = {}
+        self._places: tuple[NDArray[np.intp], NDArray[np.intp]] | None = None
         self.crowded = 0
         """Openings refused because too many episodes were open."""
 
@@ -86,11 +92,29 @@ class EpisodeBook:
             self.crowded += 1
             return False
         self._open[episode.key] = episode
+        self._places = None
         return True
+
+    def join(self, episode: Episode, place: int, before: int) -> None:
+        """Make a suspect's place part of an episode; `before` are the actions before it was watched."""
+        episode.places[place] = before
+        self._places = None
+
+    def places(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Return the places of all open episodes, in the order of `every`, and where in them each one's begin.
+
+        It is asked for far more often than an episode comes, grows or goes, so it is kept in between.
+        """
+        if self._places is None:
+            counts = [len(episode.places) for episode in self._open.values()]
+            flat = np.fromiter(chain.from_iterable(each.places for each in self._open.values()), np.intp, sum(counts))
+            self._places = flat, np.cumsum([0, *counts[:-1]], dtype=np.intp)
+        return self._places
 
     def leave(self, episode: Episode, at_ms: int) -> int:
         """Take an episode out that ends at `at_ms`. Return until when (ms) its subject is left alone."""
         del self._open[episode.key]
+        self._places = None
         until = at_ms + self._settings.cooldown_ms
         self._cooldowns[episode.key] = until
         return until
@@ -107,6 +131,7 @@ class EpisodeBook:
     def restore(self, episodes: Iterable[Episode], cooldowns: Mapping[Key, int]) -> None:
         """Take these open episodes, in the order of their opening, and cooldowns in place of all there are."""
         self._open = {episode.key: episode for episode in episodes}
+        self._places = None
         self._cooldowns = dict(cooldowns)
 
     def forget_before(self, clock_ms: int) -> None:

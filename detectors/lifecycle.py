@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from detectors.answers import DISMISSED_MS, Answers, Past, retraction
 from detectors.composition import leading_level
 from detectors.deciding import CLOSED, GREW, NAMED, TIPPED
@@ -22,7 +24,6 @@ from schemas.flags import Status
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from detectors.actions import Actions
@@ -138,7 +139,7 @@ class Lifecycle:
         held["update_after_ms"] = now_ms + settings.update_gap_ms
         held["update_from"] = next_update_from(int(held["suspicious"]))
         onset = episode.start_ms // SLOT_MS
-        episode.places[suspect] = max(int(since(row, onset)) - int(held["actions"]), 0)
+        self.book.join(episode, suspect, max(int(since(row, onset)) - int(held["actions"]), 0))
         newest = now_ms // SLOT_MS // SLOTS_HOUR
         bits = int(row["suspected"])
         for hour in range(max(onset // SLOTS_HOUR, newest - HOURS + 1), newest + 1):
@@ -180,24 +181,27 @@ class Lifecycle:
         base = episode.places[episode.leading]
         return look(state, lane, rows[held["row"]], held, noted, base, episode.start_ms, now_ms, self._models[lane])
 
-    def deadline_of(self, state: State, episode: Episode) -> int:
-        """Return when (ms of event time) an open episode is over, as far as is known now."""
-        return max(int(state.suspects.places[place]["deadline_ms"]) for place in episode.places)
+    def _deadlines(self, state: State) -> NDArray[np.int64]:
+        """Return when (ms of event time) each open episode is over, as far as is known now, in the book's order."""
+        places, starts = self.book.places()
+        deadlines: NDArray[np.int64] = np.maximum.reduceat(state.suspects.places["deadline_ms"][places], starts)
+        return deadlines
 
     def due_ms(self, state: State) -> int:
         """Return the clock at which the first open episode is over, LAST_MS where none is open."""
-        return min((self.deadline_of(state, episode) for episode in self.book.every()), default=LAST_MS)
+        return int(self._deadlines(state).min()) if len(self.book) else LAST_MS
 
     def close_next(self, state: State, clock_ms: int) -> Flag | None:
         """Close the episode that was over first, if one was over before the clock, and return its flag."""
-        over = [(self.deadline_of(state, episode), *episode.key) for episode in self.book.every()]
-        if not over:
+        if not len(self.book):
             return None
-        deadline, lane, subject = min(over)
-        episode = self.book.find((lane, subject))
-        if deadline > clock_ms or episode is None:
+        deadlines = self._deadlines(state)
+        deadline = int(deadlines.min())
+        if deadline > clock_ms:
             return None
-        return self._close(state, episode, deadline)
+        every = self.book.every()
+        first = min((every[at] for at in np.flatnonzero(deadlines == deadline).tolist()), key=lambda each: each.key)
+        return self._close(state, first, deadline)
 
     def close_evicted(self, state: State, lane: int, clock_ms: int) -> list[Flag]:
         """Close the episodes of a lane whose rows made way for others, and free the places of such suspects."""
