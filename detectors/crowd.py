@@ -33,6 +33,9 @@ SHARED_USUAL = 0.4
 """Share of a crowd's suspicious actors on devices or addresses that serve many from which on that counts beside the
 trees too, where a kind says so (`Spec.shared_nats`): whoever is merely new has a telephone of their own."""
 
+EXCESS_MOST: Final = 8.0
+"""Nats beyond which it says no more that more came than usual: how much more tells fame, not purchases."""
+
 SHORT: Final = 16
 """Actions in the shorter window; the longer one has `RECENT`."""
 
@@ -128,7 +131,7 @@ def describe_crowd(row: Any, held: Any, rule: Any, pool: Any, ratio: float, need
     met, met_share = odd_company(held)
     signs[SHARES + Sign.MET], signs[SHARES + Sign.MET_SHARE] = met, met_share
     fast, slow = excess(row, rule, pool)
-    signs[SHARES + Sign.EXCESS_FAST], signs[SHARES + Sign.EXCESS_SLOW] = fast, slow
+    signs[SHARES + Sign.EXCESS_FAST], signs[SHARES + Sign.EXCESS_SLOW] = min(fast, EXCESS_MOST), min(slow, EXCESS_MOST)
     signs[SHARES + Sign.COMPANY] = company_factor(row, held)
     signs[SHARES + Sign.PACE] = row["pace"]
     signs[SHARES + Sign.REMOVED] = int(row["suspect_removals"][0]) + int(row["suspect_removals"][1])
