@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 JUDGED_KINDS: Final = (Kind.FOLLOWER_SPIKE, Kind.LIKE_BOOST)
 """Of keywords less is known by who acts than by what they click: the mix judges those."""
 
-MARGIN: Final = 0.3
+MARGIN: Final = 0.15
 """Nats that are asked for beyond what the budget needs on traffic like that which the trees were fitted on: other
 traffic costs them more."""
 

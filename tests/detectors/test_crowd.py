@@ -106,7 +106,7 @@ class TestJudging:
         opened = [flag for flag in flags if flag.status is Status.OPENED]
         assert [flag.kind for flag in opened] == [Kind.FOLLOWER_SPIKE]
         assert opened[0].evidence.numbers is not None
-        assert opened[0].evidence.numbers["mix_nats"] == pytest.approx(5.7)  # and 0.7 for what is plain
+        assert opened[0].evidence.numbers["mix_nats"] == pytest.approx(5.14)  # and 0.14 for what is plain
         assert not feed(stage(judging(6.0)), acts, source="follows-0")
 
     def test_more_is_asked_for_while_nobody_is_known_yet(self) -> None:
