@@ -13,7 +13,6 @@ SPEC = Spec(
     version="5",
     words=Words("follow", "follows", "followers", "account"),
     suspicious_nats=-0.5,
-    cold_nats=1.5,
     shared_nats=5.0,
     prior_rate=0.05,
 )

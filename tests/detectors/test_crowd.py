@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import msgspec
 import numpy as np
 import pytest
@@ -109,9 +111,10 @@ class TestJudging:
         assert opened[0].evidence.numbers["mix_nats"] == pytest.approx(5.14)  # and 0.14 for what is plain
         assert not feed(stage(judging(6.0)), acts, source="follows-0")
 
-    def test_more_is_asked_for_while_nobody_is_known_yet(self) -> None:
+    def test_more_is_asked_for_while_nobody_is_known_yet(self, monkeypatch: pytest.MonkeyPatch) -> None:
         acts = actions_of(self.traffic())  # type: ignore[arg-type]
-        assert SPEC.cold_nats == 1.5
+        colder = (dataclasses.replace(SPEC, cold_nats=1.5), *SPECS[1:])
+        monkeypatch.setattr("detectors.subjects.SPECS", colder)
         # The purchase comes in the twenty-first hour: an eighth or so of what is asked for besides is left then. It
         # reaches 5.94 nats.
         assert feed(stage(judging(5.6)), acts, source="follows-0")
