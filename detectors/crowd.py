@@ -18,7 +18,7 @@ from detectors.company import company_factor, odd_company
 from detectors.compiled import compiled
 from detectors.composition import leading_level, mix_factor
 from detectors.crowd_onward import stayed_away
-from detectors.gate import excess
+from detectors.gate import tails
 from detectors.sketches import SMALL_BITS, distinct, popcount
 from detectors.subject_rows import RECENT, TRAITS
 
@@ -130,8 +130,9 @@ def describe_crowd(row: Any, held: Any, rule: Any, pool: Any, ratio: float, need
     signs[SHARES + Sign.SHARED_SHARE] = shared / among if 0.0 < among < 400.0 else 0.0
     met, met_share = odd_company(held)
     signs[SHARES + Sign.MET], signs[SHARES + Sign.MET_SHARE] = met, met_share
-    fast, slow = excess(row, rule, pool)
-    signs[SHARES + Sign.EXCESS_FAST], signs[SHARES + Sign.EXCESS_SLOW] = min(fast, EXCESS_MOST), min(slow, EXCESS_MOST)
+    slot, hour, day, week = tails(row, rule, pool)
+    signs[SHARES + Sign.EXCESS_FAST] = min(max(slot, hour), EXCESS_MOST)
+    signs[SHARES + Sign.EXCESS_SLOW] = min(max(day, week), EXCESS_MOST)
     signs[SHARES + Sign.COMPANY] = company_factor(row, held)
     signs[SHARES + Sign.PACE] = row["pace"]
     signs[SHARES + Sign.REMOVED] = int(row["suspect_removals"][0]) + int(row["suspect_removals"][1])

@@ -19,12 +19,13 @@ SPEC = Spec(
 
 
 class FollowerSpike(OnlineDetector):
-    """Flags an account whose followers are not who usually follows it, while more come than usual.
+    """Flags an account whose followers are not who usually follows it.
 
     With `m` the mark of a follow (log-likelihood ratio bought / organic of its actor, corrected for the mix usual
     here), the statistic for a bought share `p` is `S_p = max(0, S_p + log(1 - p + p exp(m)))`; the score is a
     calibrated map of the greatest `S_p` over its threshold, once the negative binomial gate is passed.
-    With the shipped thresholds trees judge instead what the followers have in common (`detectors.crowd`).
+    With the shipped thresholds trees judge instead what the followers have in common (`detectors.crowd`), and how many
+    more came than usual is one sign among many.
 
     Examples:
         >>> import random

@@ -136,26 +136,25 @@ def measure(row: Any, rule: Any, pool: Any, out: NDArray[np.float64]) -> None:
     """Fill `out`, shape (3, 4): observed, expected and nats at 5 minutes, 1 hour, 24 hours and 7 days."""
     rate = hourly(row, rule, pool)
     now = rate * float(pool["cycle"][(int(row["slot"]) // SLOTS_HOUR) % WEEK_HOURS])
-    shape = shape_of(row, rule)
     out[0, 0], out[1, 0] = in_slot(row), now / SLOTS_HOUR
     out[0, 1], out[1, 1] = in_hour(row), now
     out[0, 2], out[1, 2] = in_day(row), rate * 24.0
     out[0, 3], out[1, 3] = in_week(row), rate * 168.0
-    out[2, 0] = tail(out[0, 0], out[1, 0], shape)
-    out[2, 1] = tail(out[0, 1], out[1, 1], shape)
-    out[2, 2] = tail(out[0, 2], out[1, 2], shape * DAY_SMOOTHING)
-    out[2, 3] = tail(out[0, 3], out[1, 3], shape * WEEK_SMOOTHING)
+    out[2, 0], out[2, 1], out[2, 2], out[2, 3] = tails(row, rule, pool)
 
 
 @compiled
-def excess(row: Any, rule: Any, pool: Any) -> tuple[float, float]:
-    """Return how far more came than is usual, nats: at most in 5 minutes or an hour, and in a day or a week."""
+def tails(row: Any, rule: Any, pool: Any) -> tuple[float, float, float, float]:
+    """Return the nats at 5 minutes, 1 hour, 24 hours and 7 days."""
     rate = hourly(row, rule, pool)
     now = rate * float(pool["cycle"][(int(row["slot"]) // SLOTS_HOUR) % WEEK_HOURS])
     shape = shape_of(row, rule)
-    fast = max(tail(in_slot(row), now / SLOTS_HOUR, shape), tail(in_hour(row), now, shape))
-    slow = tail(in_day(row), rate * 24.0, shape * DAY_SMOOTHING)
-    return fast, max(slow, tail(in_week(row), rate * 168.0, shape * WEEK_SMOOTHING))
+    return (
+        tail(in_slot(row), now / SLOTS_HOUR, shape),
+        tail(in_hour(row), now, shape),
+        tail(in_day(row), rate * 24.0, shape * DAY_SMOOTHING),
+        tail(in_week(row), rate * 168.0, shape * WEEK_SMOOTHING),
+    )
 
 
 @compiled

@@ -20,7 +20,7 @@ SPEC = Spec(
 
 
 class LikeBoost(OnlineDetector):
-    """Flags a note whose likers are not who usually likes, while more come than usual.
+    """Flags a note whose likers are not who usually likes.
 
     The test is that of `FollowerSpike`. A new note has no past, so the expectation is the cohort's, with the
     cohort's wide scatter, and the reference is widened towards the mix of organic surges: a note that goes round

@@ -13,7 +13,7 @@ from detectors.compiled import compiled
 from detectors.deciding import judge_crowd
 from detectors.gate import gate
 from detectors.subject_rows import SLOT_MS
-from detectors.suspects import NO_LOOK
+from detectors.suspects import NO_LOOK, holds
 
 if TYPE_CHECKING:
     from detectors.subject_kernel import State
@@ -47,10 +47,9 @@ def is_found_out(state: State, place: int, now_ms: int) -> bool:
     if held["key"] == 0 or held["open"] or rule["trees"] == 0:
         return False
     rows = (state.follows, state.likes, state.searches, state.clicks)[lane].rows
-    at = int(held["row"])
-    if at < 0 or at >= len(rows) or rows[at]["key"] != held["key"] or rows[at]["suspect"] != place:
+    if not holds(rows, held, place):
         return False
-    row = rows[at]
+    row = rows[int(held["row"])]
     if now_ms // SLOT_MS < row["cooldown"]:
         return False
     return bool(judge_crowd(state.suspects, row, rule, pool, gate(row, rule, pool), lane, now_ms))

@@ -44,7 +44,8 @@ class Spec:
         version: raised when its decisions change.
         words: of its evidence.
         floors: least actions in 5 minutes, an hour, 24 hours, 7 days for the gate at that scale.
-        gate_nats: least -log tail probability against the baseline at the same scales.
+        gate_nats: least -log tail probability against the baseline at the same scales. Where trees judge, whether the
+            gate is passed is a sign for them and keeps nothing out.
         gate_slow_nats: the same for the second door, at 24 hours and 7 days, behind which the mix must be clearer
             (`slow_factor`): a drip.
         slow_factor: factor on the Bayes factor behind the second door.

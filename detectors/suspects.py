@@ -140,9 +140,9 @@ def take_place(pool: Suspects, views: tuple[View, View, View, View], lane: int, 
 def evict(pool: Suspects, views: tuple[View, View, View, View], place: int) -> None:
     """Tell the row that holds a place that it has it no more, if it is still the one that had it."""
     held = pool.places[place]
-    row = held["row"]
+    row = int(held["row"])
     view = views[held["lane"]]
-    if 0 <= row < len(view.rows) and view.rows[row]["key"] == held["key"] and view.rows[row]["suspect"] == place:
+    if holds(view.rows, held, place):
         view.rows[row]["suspect"] = NOT_SUSPECT
         view.dirty[row] = 1
 
@@ -178,13 +178,14 @@ def looks_due(pool: Suspects, clock: int) -> bool:
     return bool(clock >= pool.counters[FIRST_LOOK] and clock >= first_look(pool))
 
 
-def holds(rows: NDArray[Any], held: Any, place: int) -> bool:
+@compiled
+def holds(rows: Any, held: Any, place: int) -> bool:
     """Return whether a place's row is still there: a subject that came back after its row went has another one.
 
     By the place that the row knows of and not only by its key, since which row number is used again is chance.
     """
     row = int(held["row"])
-    return 0 <= row < len(rows) and rows[row]["key"] == held["key"] and int(rows[row]["suspect"]) == place
+    return bool(0 <= row < len(rows) and rows[row]["key"] == held["key"] and rows[row]["suspect"] == place)
 
 
 @compiled

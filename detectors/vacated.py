@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from detectors.compiled import compiled
+from detectors.suspects import holds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,12 +24,7 @@ def _find_vacated(places: NDArray[Any], rows: NDArray[Any], lane: int, found: ND
     many = 0
     for place in range(len(places)):
         held = places[place]
-        key = held["key"]
-        if key == np.uint64(0) or held["lane"] != lane:
-            continue
-        row = int(held["row"])
-        if 0 <= row < len(rows) and rows[row]["key"] == key and rows[row]["suspect"] == place:
-            continue
-        found[many] = place
-        many += 1
+        if held["key"] != np.uint64(0) and held["lane"] == lane and not holds(rows, held, place):
+            found[many] = place
+            many += 1
     return many

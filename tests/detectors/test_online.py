@@ -12,6 +12,8 @@ from detectors.follower_spike import FollowerSpike
 from detectors.keyword_ranking import KeywordRanking
 from detectors.keyword_trend import KeywordTrend
 from detectors.like_boost import LikeBoost
+from schemas.flags import Kind
+from streams.pipeline import shipped_thresholds
 from tests.detectors.subject_traffic import START_MS
 
 if TYPE_CHECKING:
@@ -106,3 +108,13 @@ def test_it_is_known_to_river(kind: type[OnlineDetector]) -> None:
 
     assert isinstance(kind(), base.AnomalyDetector)
     assert kind(subjects_max=7).clone().subjects_max == 7
+
+
+def test_a_suspect_that_is_due_a_second_look_keeps_no_detector_waiting() -> None:
+    detector = FollowerSpike(shipped_thresholds().kinds[Kind.FOLLOWER_SPIKE])
+    last_ms = 0
+    for x in stream(FollowerSpike, 200, 4.0):
+        detector.learn_one(x)
+        last_ms = x["ts"]
+    detector.learn_one({"ts": last_ms + 3_600_000, "subject": "s1", "actor": "late", "mark": 0.0})
+    assert 0.0 <= detector.score_one({"ts": last_ms + 7_200_000, "subject": "s1", "actor": "later"}) <= 1.0
