@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from detectors.boosting import boost
+from detectors.conviction import after_each_look
 from detectors.crowd import RISING, SIGN_NAMES, plain_nats
 from detectors.deciding import JUDGED_FIRST
 from detectors.fitting import fit_score
@@ -42,13 +43,15 @@ class Cases:
     """What was looked at of one lane in one directory, n times.
 
     `attack` is the number of the attack behind a bought crowd, 0 for an organic one, -1 for neither; `episode` that of
-    the benign episode, -1 for none; `subject` a number for each subject.
+    the benign episode, -1 for none; `subject` a number for each subject; `looks` how many
+    looks at it counted before. They stand in the order in which they were made.
     """
 
     signs: NDArray[np.float64]  # (n, SIGNS)
     attack: NDArray[np.int64]
     episode: NDArray[np.int64]
     subject: NDArray[np.int64]
+    looks: NDArray[np.int64]
 
     @property
     def weight(self) -> NDArray[np.float64]:
@@ -77,7 +80,8 @@ def cases_of(traffic: Labelled, lane: int, judged: NDArray[np.float64]) -> Cases
             here = (key == np.uint64(surge.subject)) & (rows[:, 2] >= surge.start_ms) & (rows[:, 2] <= surge.end_ms)
             episode[here] = number
     _, subject = np.unique(key, return_inverse=True)
-    return Cases(rows[:, JUDGED_FIRST:], attack.astype(np.int64), episode, subject.astype(np.int64))
+    looks = rows[:, 6].astype(np.int64)
+    return Cases(rows[:, JUDGED_FIRST:], attack.astype(np.int64), episode, subject.astype(np.int64), looks)
 
 
 def fit_crowds(parts: Sequence[Cases], seed: int = 11) -> Forest:
@@ -101,6 +105,15 @@ def judged_by_others(parts: Sequence[Cases], shared_nats: float) -> list[NDArray
     return found
 
 
+def convinced_by(
+    parts: Sequence[Cases], nats: Sequence[NDArray[np.float64]], alone_nats: float
+) -> list[NDArray[np.float64]]:
+    """Return what all looks so far say at each case, as it is asked for (`detectors.conviction`)."""
+    return [
+        after_each_look(part.subject, part.looks, found, alone_nats) for part, found in zip(parts, nats, strict=True)
+    ]
+
+
 def strongest(nats: NDArray[np.float64], chosen: NDArray[np.bool_], group: NDArray[np.int64]) -> list[float]:
     """Return the greatest nats of each group among the chosen cases, the greatest first."""
     if not chosen.any():
@@ -116,7 +129,8 @@ def asked_of(
 ) -> tuple[float, tuple[tuple[float, float], ...], int]:
     """Return the nats to ask for, what nats mean as a score, and the false flags that are left.
 
-    They are `more` than the bound on flags needs: other traffic costs more. That on episodes holds as it is.
+    `nats` are of all looks so far (`convinced_by`). What is asked is `more` than the bound on flags needs: other
+    traffic costs more. That on episodes holds as it is.
     """
     false: list[float] = []
     episodes: list[float] = []

@@ -21,6 +21,7 @@ from detectors.composition import (
     suspicious_share,
     tagged,
 )
+from detectors.conviction import conviction, looks_before, note_look
 from detectors.crowd import SIGNS, describe_crowd, mixed_nats, plain_nats, remember_crowd
 from detectors.crowd_onward import await_actor
 from detectors.gate import GATE_SLOW, SETTLE_HOURS, gate, settle
@@ -70,9 +71,9 @@ ODD_ENTER, ODD_LEAVE = 0.5, 0.3
 COLD_MS = 86_400_000.0
 """How long clearer evidence is asked for of a crowd, less and less, after the first action ever (`Spec.cold_nats`)."""
 
-JUDGED_FIRST = 6
+JUDGED_FIRST = 7
 """Column of `Suspects.judged` from which the signs stand; before it lane, the subject's actions so far, event time
-in ms, actions in a day, and the two halves of the subject's hash."""
+in ms, actions in a day, the two halves of the subject's hash, and the looks that counted before this one."""
 
 
 class Action(NamedTuple):
@@ -226,7 +227,10 @@ def crowd_nats(row: Any, held: Any, rule: Any, pool: Any, passed: int, ts: int, 
 
 @allocating
 def judge_crowd(suspects: Suspects, row: Any, rule: Any, pool: Any, passed: int, lane: int, ts: int) -> bool:
-    """Return whether the crowd on a suspect is a bought one, by the trees; note the signs where somebody learns."""
+    """Return whether the crowd on a suspect is a bought one, by what the trees say of it at this look and said before.
+
+    The signs are noted down where somebody learns.
+    """
     held = suspects.places[int(row["suspect"])]
     if held["suspicious"] < rule["actors_min"]:
         return False
@@ -240,10 +244,13 @@ def judge_crowd(suspects: Suspects, row: Any, rule: Any, pool: Any, passed: int,
         suspects.counters[JUDGED] = at + 1
         # What the subject is called does not fit a float64: its halves do.
         noted[4], noted[5] = held["subject"] >> np.uint64(32), held["subject"] & np.uint64(0xFFFFFFFF)
+        noted[6] = looks_before(held, ts)
+    said = conviction(held, nats, ts, rule["alone"])
+    note_look(held, nats, ts)
     cold = coldness(pool, ts)
     if cold > 0.0 and mixed_nats(signs) < rule["cold"][1] * cold:
         return False
-    return bool(nats >= rule["factor"][tier_of(in_day(row))] + rule["cold"][0] * cold)
+    return bool(said >= rule["factor"][tier_of(in_day(row))] + rule["cold"][0] * cold)
 
 
 @compiled

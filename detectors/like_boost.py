@@ -10,10 +10,11 @@ from schemas.flags import Kind
 SPEC = Spec(
     kind=Kind.LIKE_BOOST,
     lane=LIKES,
-    version="5",
+    version="6",
     words=Words("like", "likes", "likers", "note"),
     suspicious_nats=-0.5,
     cold_nats=1.0,
+    alone_nats=2.0,
     cold_mix_nats=12.0,
     prior_rate=0.1,
 )

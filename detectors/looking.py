@@ -9,6 +9,7 @@ import numpy as np
 
 from detectors.company import company_factor, shared_actors
 from detectors.composition import SHARES, leading_level, mix_factor, suspicious_share
+from detectors.conviction import conviction
 from detectors.crowd import SIGNS
 from detectors.crowd_onward import onward_counts
 from detectors.deciding import crowd_nats
@@ -85,7 +86,8 @@ def look(
     observed = base + int(held["actions"])
     if rule["trees"]:
         passed = int(gate(row, rule, pool))
-        nats = float(crowd_nats(row, held, rule, pool, passed, known_ms, np.zeros(SIGNS, np.float64)))
+        now = crowd_nats(row, held, rule, pool, passed, known_ms, np.zeros(SIGNS, np.float64))
+        nats = float(conviction(held, now, known_ms, rule["alone"]))
     else:
         nats = float(mix_factor(row, rule, pool) + company_factor(row, held))
     known, gone_on, _ = onward_counts(held, known_ms)

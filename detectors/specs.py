@@ -61,6 +61,8 @@ class Spec:
         cold_mix_nats: asked for of mix and company beside the trees then, likewise.
         shared_nats: added to the trees' for each share of the suspicious actors beyond `SHARED_USUAL` whose device or
             address serves many.
+        alone_nats: that a single look at a crowd must say beyond what is asked of all of them together
+            (`detectors.conviction`).
         actors_min: least distinct suspicious actors (estimated).
         share_min: least share of suspicious marks among the last 16 or 48 actions.
         lift_min: clicks over what the position earns, at the least.
@@ -92,6 +94,7 @@ class Spec:
     cold_nats: float = 0.0
     cold_mix_nats: float = 0.0
     shared_nats: float = 0.0
+    alone_nats: float = 9.0
     actors_min: float = 8.0
     share_min: float = 0.25
     lift_min: float = 0.0
@@ -123,6 +126,7 @@ class Spec:
             ("mark_max", self.mark_max_nats),
             ("cold", (self.cold_nats, self.cold_mix_nats)),
             ("shared", self.shared_nats),
+            ("alone", self.alone_nats),
             ("actors_min", self.actors_min),
             ("share_min", self.share_min),
             ("lift_min", self.lift_min),

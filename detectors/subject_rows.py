@@ -126,6 +126,7 @@ RULE = np.dtype(
         ("mark_max", np.float32),  # nats that one action can add
         ("cold", np.float32, 2),  # when nothing is known yet: nats more, and of mix and company beside the trees
         ("shared", np.float32),  # nats beside the trees for a crowd that is all on shared devices, by share
+        ("alone", np.float32),  # nats that one look must say beyond what all together must
         ("actors_min", np.float32),  # distinct suspicious actors
         ("share_min", np.float32),  # suspicious share of the last actions
         ("lift_min", np.float32),  # clicks over earned clicks (pairs)
@@ -203,6 +204,9 @@ SUSPECT = np.dtype(
         ("removed", np.uint32),
         ("gap_ms", np.float64),  # usual gap between suspicious actions
         ("peak", np.float32),  # greatest statistic over its threshold
+        ("look_ms", np.int64),  # last look at its crowd
+        ("look_nats", np.float64),  # mean of what the looks said
+        ("looks", np.uint32),
         ("traits", np.uint32, TRAITS),  # among suspicious actions
         ("shared", np.uint64),  # bitmap of actors suspicious by themselves who were so on other suspects too
         ("odd", np.uint64),  # bitmap of actors who could be bought ones

@@ -97,6 +97,9 @@ def empty(pool: Suspects, place: int) -> None:
     held["removed"] = 0
     held["gap_ms"] = 0.0
     held["peak"] = 0.0
+    held["look_ms"] = 0
+    held["look_nats"] = 0.0
+    held["looks"] = 0
     held["shared"] = 0
     held["odd"] = 0
     held["met"] = 0

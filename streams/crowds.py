@@ -10,7 +10,7 @@ import numpy as np
 
 from detectors.calibration import Thresholds
 from detectors.crowd import SIGN_NAMES, SIGNS
-from detectors.crowd_training import asked_of, cases_of, fit_crowds, judged_by_others
+from detectors.crowd_training import asked_of, cases_of, convinced_by, fit_crowds, judged_by_others
 from detectors.subjects import SPECS
 from detectors.trees import ANSWERS, QUESTIONS, Forest, Tree
 from schemas.flags import Kind
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 JUDGED_KINDS: Final = (Kind.FOLLOWER_SPIKE, Kind.LIKE_BOOST)
 """Of keywords less is known by who acts than by what they click: the mix judges those."""
 
-MARGIN: Final = 0.15
-"""Nats that are asked for beyond what the budget needs on traffic like that which the trees were fitted on: other
-traffic costs them more."""
+MARGIN: Final = {Kind.FOLLOWER_SPIKE: 0.5, Kind.LIKE_BOOST: 0.0}
+"""Nats that are asked for beyond what the budget needs on traffic like that which the trees were fitted on. Other
+traffic costs them more: of followers those who come to a celebrity or from a campus."""
 
 EPISODE_BUDGET: Final = 1 / 200
 """Share of the benign episodes of a lane that may be flagged, where they are known."""
@@ -63,8 +63,8 @@ def judge_crowds(
         ):
             continue
         quiet = sum(surge.lane == spec.lane and not surge.attack for part in parts for surge in part.labelled.surges)
-        nats = judged_by_others(cases, spec.shared_nats)
-        least, score, left = asked_of(cases, nats, flags_most, ceil(EPISODE_BUDGET * quiet), MARGIN)
+        nats = convinced_by(cases, judged_by_others(cases, spec.shared_nats), spec.alone_nats)
+        least, score, left = asked_of(cases, nats, flags_most, ceil(EPISODE_BUDGET * quiet), MARGIN[spec.kind])
         asked = round(float(np.ceil(least * 20) / 20), 2)
         numbers = msgspec.structs.replace(kinds[spec.kind], crowd=fit_crowds(cases), factor=(asked,) * 5, score=score)
         found[spec.kind] = (numbers, left)

@@ -159,7 +159,7 @@ class TestLearning:
         attack = np.repeat([0, 1, -1], count)
         signs = rng.normal(size=(3 * count, SIGNS)) + 1.5 * (attack == 1)[:, None]
         episode = np.where((attack == 0) & (np.arange(3 * count) % 50 == 0), 7, -1)
-        return Cases(signs, attack, episode, np.arange(3 * count) // 3)
+        return Cases(signs, attack, episode, np.arange(3 * count) // 3, np.arange(3 * count) % 3)
 
     def test_a_crowd_is_bought_where_some_of_its_last_actions_are(self) -> None:
         count = 60
