@@ -91,7 +91,7 @@ def after_each_look(
         >>> round(float(after_each_look(once, once, np.array([5.0]), 9.0)[0]), 2)
         0.5
         >>> round(float(after_each_look(often, np.arange(30), np.full(30, 5.0), 9.0)[-1]), 2)
-        4.47
+        4.48
 
     """
     out = np.zeros(len(nats))

@@ -40,10 +40,10 @@ USUALLY_ON = 0.6
 
 def asking(sign: Sign, limit: float) -> Thresholds:
     """Thresholds by which follows are flagged where a sign is over a limit, and nothing else is."""
-    tree = Tree((SHARES + sign,) * QUESTIONS, (limit,) * QUESTIONS, (0.0,) * (ANSWERS - 1) + (9.0,))
+    tree = Tree((SHARES + sign,) * QUESTIONS, (limit,) * QUESTIONS, (0.0,) * (ANSWERS - 1) + (30.0,))
     kinds = {spec.kind: msgspec.structs.replace(untrained(), factor=(1e6,) * 5) for spec in SPECS}
     kinds[SPECS[FOLLOWS].kind] = msgspec.structs.replace(
-        untrained(), crowd=Forest(SIGN_NAMES, (tree,)), factor=(6.0,) * 5
+        untrained(), crowd=Forest(SIGN_NAMES, (tree,)), factor=(0.5,) * 5
     )
     return Thresholds(1, {}, kinds)
 
