@@ -56,7 +56,8 @@ class Observation:
         usual_traits: usual share of each trait, shape (10,).
         removed: actions taken back since suspicion arose.
         ratio: greatest statistic over its threshold.
-        mix_nats: Bayes factor of the last marks and of company, bought over organic.
+        mix_nats: Bayes factor of the last marks and of company, bought over organic; where trees judge, what they
+            said at all looks (`detectors.conviction`).
         bought_share: contamination level that explains it best.
         sample: ids of suspicious actors.
         author_id, note_id: whom it serves.
