@@ -30,3 +30,10 @@ def test_figures_for_the_readme_come_out_of_one_command(tmp_path: Path, capsys: 
     told = capsys.readouterr().out
     assert "| kind | found | recall (95%) |" in told
     assert "Benign episodes flagged: " in told
+
+
+def test_other_seeds_are_other_recordings(tmp_path: Path) -> None:
+    (usual,) = simulated(SHORT, tmp_path, 2_000, 1.0)
+    (other,) = simulated(SHORT, tmp_path, 2_000, 1.0, first_seed=951)
+    assert other.name == "quiet-951-none-2000"
+    assert (other / "attacks.jsonl").read_bytes() != (usual / "attacks.jsonl").read_bytes()
