@@ -25,15 +25,9 @@ TICK_MS, TICKS_BEFORE = 2_000, 38
 MEMBERS = 4
 """Of a group: no fewer are one, so it is founded by all of them whichever of their meetings comes first."""
 
-MEET_MS, MEETINGS_BEFORE, GROUP_MS = 90_000, 4, 90_000
-"""Between two meetings of a group (closer ones count as one), how many come before it is under fire, and after how long
-the next group begins."""
-
-MEETINGS_FEW, MEETINGS_MANY = 8, 16
-"""Meetings of a group. It is opened at its fifth to seventh, which is a matter of which partition is read first, and is
-told again when it has grown by half: after the few never, after the many always. What is told last hangs on neither."""
-
-GROUPS_MOST = 3
+MEET_MS, MEETINGS_BEFORE, GROUP_MS, GROUP_MS_MIN = 90_000, 4, 240_000, 600_000
+"""Between two meetings of a group (closer ones count as one), how many come before it is under fire, after how long the
+next group begins, and how long it must have: what is told last of a group must not hang on a meeting more or less."""
 
 ACTORS = 60
 """Several times what any kind needs to be flagged."""
@@ -76,15 +70,10 @@ def purchases(seed: int, live_from_ms: int, seconds: float) -> Iterator[Action]:
             for number in range(EACH):
                 actions += _purchase(rng, f"{seed}-{wave}-{kind}-{number}", make, begin_ms, end_ms)
         actions += _timer(f"{seed}-{wave}", begin_ms, end_ms)
-    until_ms = live_from_ms + int(seconds * 1_000)
-    for number in range(GROUPS_MOST):
+    length_ms = int(seconds * 1_000)
+    for number in range(1 + max(0, length_ms - GROUP_MS_MIN) // GROUP_MS):
         begin_ms = live_from_ms + number * GROUP_MS - MEETINGS_BEFORE * MEET_MS
-        meetings = (until_ms - begin_ms - MEMBERS * BESIDE_MS) // MEET_MS + 1
-        if number and meetings < MEETINGS_MANY:
-            break
-        if meetings < MEETINGS_MANY:
-            meetings = min(meetings, MEETINGS_FEW)
-        actions += _group(rng, f"{seed}-{number}", begin_ms, meetings)
+        actions += _group(rng, f"{seed}-{number}", begin_ms, live_from_ms + length_ms)
     yield from sorted(actions)
 
 
@@ -99,11 +88,10 @@ def _timer(name: str, begin_ms: int, end_ms: int) -> Iterator[Action]:
         yield _action(ts_ms, "likes", actor, event)
 
 
-def _group(rng: Random, name: str, begin_ms: int, meetings: int) -> Iterator[Action]:
+def _group(rng: Random, name: str, begin_ms: int, until_ms: int) -> Iterator[Action]:
     """Yield accounts that like one note after another within seconds, each of another author, in changing order."""
     members = [f"member-{name}-{number}" for number in range(MEMBERS)]
-    for target in range(meetings):
-        at_ms = begin_ms + target * MEET_MS
+    for target, at_ms in enumerate(range(begin_ms, until_ms - MEMBERS * BESIDE_MS, MEET_MS)):
         rng.shuffle(members)
         for place, actor in enumerate(members):
             ts_ms = at_ms + BESIDE_MS * place
