@@ -154,7 +154,7 @@ def test_the_simulator_writes_traffic_with_the_words_and_the_environment_that_it
         settings = {name: places.get(value, value) for name, value in given.items()}
         done = subprocess.run(
             [sys.executable, "-m", "streams.cli", *words], cwd=ROOT, env=os.environ | settings, capture_output=True,
-            text=True, timeout=120, check=False,
+            text=True, timeout=240, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         assert records_of(broker.bootstrap, "likes")
