@@ -8,15 +8,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import numpy as np
 
 from detectors.state import Delta, SnapshotMismatchError
 from detectors.watermark import START_MS
 from streams.block_parts import source_name
+from streams.waiting import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from detectors.actors import ActorStage
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from schemas.flags import Flag
     from streams.commits import Partition
     from streams.surges import Surges
+    from streams.waiting import InTurn
 
 log = logging.getLogger(__name__)
 
@@ -129,19 +131,31 @@ class Groups:
     """What is kept of the meetings of all partitions: how far each was seen, and how many actions it has counted."""
 
     stage: GroupStage
+    waiting: Waiting
     seen: Seen
     counts: Seen
 
     def apply(self, surges: Surges) -> list[Flag]:
-        """Take a record of meetings; return the flags. What was seen before is passed over."""
+        """Take a record of meetings; return the flags of those whose turn has come. What came before is passed over."""
         partition = str(surges.partition)
-        new = surges.since(self.seen.get(partition, -1))
-        if not len(new.meetings):
+        after = self.seen.get(partition, -1)
+        if len(surges.meetings):
+            self.seen[partition] = max(after, int(surges.offsets[-1]))
+        going = self.waiting.take(surges, after)
+        if going is None:
             return []
-        self.seen[partition] = int(new.offsets[-1])
-        elsewhere = sum(count for other, count in self.counts.items() if other != partition)
-        self.counts[partition] = int(new.meetings.actions[-1])
-        return self.stage.apply(replace(new.meetings, actions=new.meetings.actions + elsewhere))
+        return self.stage.apply(replace(going.meetings, actions=self._counted(going)))
+
+    def _counted(self, going: InTurn) -> NDArray[np.int64]:
+        """Return how many actions all partitions had counted at each meeting, and remember it of each."""
+        more = np.zeros(len(going.meetings), np.int64)
+        before = sum(self.counts.values())
+        for partition in np.unique(going.partition).tolist():
+            mine = np.flatnonzero(going.partition == partition)
+            counted = np.maximum.accumulate(going.meetings.actions[mine])
+            more[mine] = np.diff(counted, prepend=self.counts.get(str(partition), 0))
+            self.counts[str(partition)] = int(counted[-1])
+        return before + np.cumsum(more)
 
 
 class Stages:
@@ -208,7 +222,7 @@ class Stages:
                 states.append(subjects.meetings)
             return Held(subjects, JointState(states, {SEEN: subjects.seen}))
         groups = self._new_groups()
-        return Held(groups, JointState([groups.stage], {SEEN: groups.seen, COUNTS: groups.counts}))
+        return Held(groups, JointState([groups.stage, groups.waiting], {SEEN: groups.seen, COUNTS: groups.counts}))
 
     def put(self, stage: str, partition: int, held: Held) -> None:
         """Take a stage that was made for this partition, in place of any other."""
@@ -232,7 +246,7 @@ class Stages:
     def _new_groups(self) -> Groups:
         if self._make_group_stage is None:
             raise AssertionError("nobody said how a stage for groups is made")
-        return Groups(self._make_group_stage(), {}, {})
+        return Groups(self._make_group_stage(), Waiting(), {}, {})
 
     def _new_subject_stage(self) -> SubjectStage:
         stage = self._make_subject_stage()

@@ -52,19 +52,25 @@ Met = tuple[int, Meetings]
 
 @dataclass(frozen=True, slots=True)
 class Surges:
-    """One record, read: meetings of a partition of the actions topic; `offsets`, shape (m,), never fall."""
+    """One record, read: meetings of a partition of the actions topic; `offsets`, shape (m,), never fall.
+
+    `value` is the record as it came, also where this is some of it.
+    """
 
     partition: int
     offsets: NDArray[np.int64]
     meetings: Meetings
+    value: bytes
 
     def since(self, offset: int) -> Surges:
         """Return those that come from records after this offset."""
         start = int(np.searchsorted(self.offsets, offset, side="right"))
-        if not start:
-            return self
-        kept = {name: getattr(self.meetings, name)[start:] for name in Meetings.__dataclass_fields__ if name != "names"}
-        return Surges(self.partition, self.offsets[start:], Meetings(**kept, names=self.meetings.names))
+        return self.where(slice(start, None)) if start else self
+
+    def where(self, rows: slice | NDArray[np.bool_]) -> Surges:
+        """Return some of them."""
+        kept = {name: getattr(self.meetings, name)[rows] for name in Meetings.__dataclass_fields__ if name != "names"}
+        return Surges(self.partition, self.offsets[rows], Meetings(**kept, names=self.meetings.names), self.value)
 
 
 def pack_all(partition: int, met: Iterable[Met]) -> list[bytes]:
@@ -96,7 +102,7 @@ def _pack(partition: int, met: Sequence[Met]) -> bytes:
     others = np.concatenate([meetings.others for _, meetings in met])
     there = others != 0
     columns["many"] = there.sum(axis=1)
-    names, named = join_names([_names(meetings) for _, meetings in met])
+    names, named = join_names([names_of(meetings) for _, meetings in met])
     parts = [columns[name].astype(kind).tobytes() for name, kind in _COLUMNS]
     flat = others[there].astype("<u8")  # the others of a meeting are its first entries
     raw = b"".join([*parts, flat.tobytes(), names])
@@ -105,7 +111,8 @@ def _pack(partition: int, met: Sequence[Met]) -> bytes:
     return body + _CHECKSUM.pack(xxh3_64_intdigest(body))
 
 
-def _names(meetings: Meetings) -> Some:
+def names_of(meetings: Meetings) -> Some:
+    """Return the names of accounts and targets, as far as they are known."""
     wanted = np.concatenate([meetings.actor, meetings.target])
     names = meetings.names
     if not isinstance(names, NameTable):
@@ -133,12 +140,12 @@ def unpack(value: bytes | None) -> Surges:
         raw = lz4.block.decompress(packed, uncompressed_size=raw_bytes, return_bytearray=True)
         if len(raw) != raw_bytes:
             raise ValueError(f"{len(raw)} bytes came out where {raw_bytes} were told")  # noqa: TRY301
-        return _read(partition, raw, rows, others, NameTable(memoryview(raw)[fixed:], names))
+        return _read(partition, raw, rows, others, NameTable(memoryview(raw)[fixed:], names), bytes(value))
     except (ValueError, lz4.block.LZ4BlockError) as error:
         raise BlockRefused(f"meetings in {len(value)} bytes do not add up: {error}") from None
 
 
-def _read(partition: int, raw: bytearray, rows: int, others: int, names: NameTable) -> Surges:
+def _read(partition: int, raw: bytearray, rows: int, others: int, names: NameTable, value: bytes) -> Surges:
     columns, at = {}, 0
     for name, kind in _COLUMNS:
         columns[name] = np.frombuffer(raw, kind, rows, at)
@@ -157,4 +164,4 @@ def _read(partition: int, raw: bytearray, rows: int, others: int, names: NameTab
         ts, columns["target"], columns["owner"], columns["actor"], filled, columns["crowd"], columns["actions"],
         np.arange(rows), names,
     )  # fmt: skip
-    return Surges(partition, offsets, meetings)
+    return Surges(partition, offsets, meetings, value)

@@ -117,8 +117,10 @@ def test_actions_are_counted_over_all_partitions() -> None:
     flags_of(kept, [(0, meetings_of(5))], partition=0)
     flags_of(kept, [(0, meetings_of(9))], partition=1)
     flags_of(kept, [(1, meetings_of(1, first=6))], partition=0)
+    assert kept.groups(0).counts == {}  # they wait for each other
+    flags_of(kept, [(2, meetings_of(1, first=10_000))], partition=2)
     assert kept.groups(0).counts == {"0": 6, "1": 9}
-    assert kept.groups(0).seen == {"0": 1, "1": 0}
+    assert kept.groups(0).seen == {"0": 1, "1": 0, "2": 2}
 
 
 def test_the_meetings_of_all_partitions_come_together() -> None:
