@@ -16,6 +16,7 @@ class Lifecycle:
     def __init__(self) -> None:
         self.failure: BaseException | None = None
         self.stopping = False
+        self.asked_first = False  # to end, before it failed
         self._ending = asyncio.Event()
         self._failed = asyncio.Event()
 
@@ -28,6 +29,7 @@ class Lifecycle:
         """End without committing what is not done. Only the first reason counts; the others follow from it."""
         if self.failure is None:
             self.failure = reason
+            self.asked_first = self.stopping
             mistake = not isinstance(reason, BoostwatchError)
             log.error("the worker stops: %s", reason or repr(reason), exc_info=reason if mistake else None)
         self._ending.set()

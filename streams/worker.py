@@ -27,13 +27,13 @@ from streams.commits import Ledger, Partition
 from streams.completion import Completion
 from streams.connections import planned_topics, security_of
 from streams.dead_letters import DeadLetterWriter
-from streams.errors import BoostwatchError, BrokerError
+from streams.errors import BoostwatchError, BrokerError, MembershipLost
 from streams.groups_agent import GroupsAgent
 from streams.heap import give_back_for_ever, keep_large_apart
 from streams.lifecycle import Lifecycle
 from streams.metrics import Metrics
 from streams.outgoing import Gatherer
-from streams.pipeline import build_actor_stage, build_group_stage, build_meeting_stage, build_subject_stage, warm_up
+from streams.pipeline import build_actor_stage, build_group_stage, build_subject_stage, build_visit_stage, warm_up
 from streams.publish import Publisher
 from streams.recent import RecentFlags
 from streams.runtime import Runtime
@@ -132,9 +132,13 @@ async def _run(settings: Settings) -> int:
 
 
 def exit_code(lifecycle: Lifecycle) -> int:
-    """Return the exit code of a worker that has ended so."""
+    """Return the exit code of a worker that has ended so.
+
+    Where its group went on without it while it was ending as asked, it has ended in order: what it had in flight is
+    done by others, and nobody is to start it again.
+    """
     failure = lifecycle.failure
-    if failure is None:
+    if failure is None or (lifecycle.asked_first and isinstance(failure, MembershipLost)):
         return 0
     return failure.exit_code if isinstance(failure, BoostwatchError) else 1
 
@@ -154,7 +158,7 @@ class Worker:
             lambda: build_actor_stage(settings),
             lambda: build_subject_stage(settings),
             [Partition(topic, n) for topic in settings.input_topics.values() for n in range(settings.partitions)],
-            build_meeting_stage,
+            build_visit_stage,
             lambda: build_group_stage(settings),
         )
         progress = self._progress = Progress()
