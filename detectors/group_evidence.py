@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from detectors.evidence import number
-from detectors.meetings import WITHIN_MS
 from detectors.settings import MINUTE_MS
+from detectors.visits import WITHIN_MS
 from schemas.flags import Evidence
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ import numpy as np
 from detectors.arena import Arena
 from detectors.compiled import compiled, inlined
 from detectors.hash_index import FREE, NO_ROOM, View, find, find_or_insert, mix, rows_for, touch
-from detectors.meetings import OTHERS
 from detectors.restraint import LEVEL, count_pair, is_watched, keep_pace, place_of_owner
+from detectors.visits import OTHERS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -27,10 +27,10 @@ from detectors.groups import (
     take_meetings,
 )
 from detectors.kept_state import KeptState, Part, read_part, write_part
-from detectors.meetings import OTHERS
 from detectors.restraint import Restraint
 from detectors.settings import DAY_MS, HOUR_MS, MINUTE_MS
 from detectors.state import SnapshotMismatchError
+from detectors.visits import OTHERS
 from schemas.flags import Detector, Flag, Kind, Mode, Severity, Status, Subject, SubjectType, Window, flag_id
 from schemas.hashing import hash_id
 from schemas.verdicts import Judgement

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from streams.publish import Publisher, Sent
     from streams.sources import Sources
     from streams.stages import Seen, Stages
-    from streams.surges import Met
+    from streams.surges import Visited
 
 _Packed = TypeVar("_Packed")
 
@@ -147,32 +147,32 @@ class ActorsAgent(Agent):
 
 
 class SubjectsAgent(Agent):
-    """Blocks of actions → flags, and the meetings among them."""
+    """Blocks of actions → flags, and the visits among them."""
 
     async def process(self, batch: FetchedBatch) -> None:
         """Work on one batch whose ticket was started."""
         started = time.perf_counter()
         flags: list[Flag] = []
-        met: list[Met] = []
+        visited: list[Visited] = []
         blocks, letters = unpacked(batch, unpack)
         for row, block in blocks:
-            flags += self.apply(batch.source, block, int(batch.offsets[row]), met)
-        surges = pack_surges(batch.source.partition, met)
+            flags += self.apply(batch.source, block, int(batch.offsets[row]), visited)
+        surges = pack_surges(batch.source.partition, visited)
         count_letters(self._metrics, batch.source.topic, letters)
         self._metrics.batch_seconds.labels("subjects").observe(time.perf_counter() - started)
         sent: list[Sent] = [await self._publisher.flag(flag) for flag in flags]
         sent += [await self._publisher.surges(value) for value in surges]
         self._finish(batch, sent, letters)
 
-    def apply(self, at: Partition, block: Block, offset: int, met: list[Met]) -> list[Flag]:
-        """Apply the block at an offset; return the flags, and add the meetings of its actions to `met`."""
+    def apply(self, at: Partition, block: Block, offset: int, visited: list[Visited]) -> list[Flag]:
+        """Apply the block at an offset; return the flags, and add the visits among its actions to `visited`."""
         stage, seen = self._stages.subjects(at.partition)
         actions, sources = self._new(block, seen)
         flags: list[Flag] = []
         if len(actions):
-            meetings = self._stages.meetings(at.partition)
-            if meetings is not None:
-                met.append((offset, meetings.apply(actions)))
+            visits = self._stages.visits(at.partition)
+            if visits is not None:
+                visited.append((offset, visits.apply(actions)))
             flags = stage.apply_all(actions, sources)
         for header, start, end in block.parts:
             if start == end:

@@ -1,4 +1,4 @@
-"""What the agent of the groups does with a batch: records of meetings to flags about accounts that act together."""
+"""What the agent of the groups does with a batch: records of visits to flags about accounts that act together."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class GroupsAgent(Agent):
-    """Meetings of all partitions → flags about groups."""
+    """Visits in all partitions → flags about groups."""
 
     async def process(self, batch: FetchedBatch) -> None:
         """Work on one batch whose ticket was started."""
@@ -33,4 +33,4 @@ class GroupsAgent(Agent):
 
 
 def _refuse(_: bytes | None) -> Surges:
-    raise BlockRefused(f"meetings belong into partition {PARTITION} of their topic")
+    raise BlockRefused(f"visits belong into partition {PARTITION} of their topic")

@@ -16,6 +16,7 @@ from detectors.meetings import MeetingStage
 from detectors.rhythm_model import RhythmModel, read_rhythm_model
 from detectors.settings import SUBJECT_KINDS, ActorSettings, DetectorSettings
 from detectors.subjects import SubjectStage
+from detectors.visits import VisitStage
 from schemas.columns import Topic
 from schemas.decode import decode_batch
 from schemas.flags import Mode
@@ -74,9 +75,9 @@ def build_subject_stage(settings: Settings, thresholds: Thresholds | None = None
     )
 
 
-def build_meeting_stage() -> MeetingStage:
-    """Build the stage that finds who meets at the targets of one partition of the actions."""
-    return MeetingStage()
+def build_visit_stage() -> VisitStage:
+    """Build the stage that finds where several are at once, among one partition of the actions."""
+    return VisitStage()
 
 
 def build_group_stage(settings: Settings) -> GroupStage:
@@ -102,8 +103,8 @@ def _warm_up_groups(settings: Settings, actors: ActorStage) -> None:
     actions = actors.apply(events).actions
     block = unpack(pack(actions, np.arange(len(actions)), BlockHeader(Topic.FOLLOWS.name, 0, 0, 3, 0)))
     groups = build_group_stage(settings)
-    for value in pack_surges(0, [(0, build_meeting_stage().apply(block.actions))]):
-        groups.apply(unpack_surges(value).meetings)
+    for value in pack_surges(0, [(0, build_visit_stage().apply(block.actions))]):
+        groups.apply(MeetingStage().apply(unpack_surges(value).visits))
 
 
 def _shipped(name: str) -> bytes:

@@ -20,9 +20,10 @@ import msgspec
 import numpy as np
 
 from detectors.actors import Outcome
+from detectors.meetings import MeetingStage
 from schemas.flags import Flag, encode_flag
 from streams.errors import RecordedTrafficError
-from streams.pipeline import build_actor_stage, build_group_stage, build_meeting_stage, build_subject_stage, warm_up
+from streams.pipeline import build_actor_stage, build_group_stage, build_subject_stage, build_visit_stage, warm_up
 from streams.recorded import STEMS, Recording
 from streams.replay_report import Progress, print_summary
 from streams.turns import in_order
@@ -95,11 +96,11 @@ class _Groups:
     """The search for groups, over the actions of the whole recording."""
 
     def __init__(self, settings: Settings) -> None:
-        self._meetings, self._groups = build_meeting_stage(), build_group_stage(settings)
+        self._visits, self._meetings, self._groups = build_visit_stage(), MeetingStage(), build_group_stage(settings)
 
     def apply(self, actions: Actions) -> list[tuple[int, Flag]]:
         """Take actions; return the flags that they bring, each with the place of the action that tipped it."""
-        return self._groups.decide(self._meetings.apply(actions))
+        return self._groups.decide(self._meetings.apply(self._visits.apply(actions)))
 
 
 def _decided(marked: InOrder, subjects: SubjectStage, groups: _Groups) -> list[Flag]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from detectors.meetings import MeetingStage
 from detectors.state import Delta, SnapshotMismatchError
 from detectors.watermark import START_MS
 from streams.block_parts import source_name
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
     from detectors.actors import ActorStage
     from detectors.arena import Arena
     from detectors.lockstep import GroupStage
-    from detectors.meetings import MeetingStage
     from detectors.state import StageState
     from detectors.subjects import SubjectStage
+    from detectors.visits import VisitStage
     from schemas.flags import Flag
     from streams.commits import Partition
     from streams.surges import Surges
@@ -122,37 +123,38 @@ class Subjects:
     """What is kept of a partition of the actions."""
 
     stage: SubjectStage
-    meetings: MeetingStage | None
+    visits: VisitStage | None
     seen: Seen
 
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """What is kept of the meetings of all partitions: how far each was seen, and how many actions it has counted."""
+    """What is kept of the visits of all partitions: how far each was seen, and how many actions it has counted."""
 
     stage: GroupStage
+    meetings: MeetingStage
     waiting: Waiting
     seen: Seen
     counts: Seen
 
     def apply(self, surges: Surges) -> list[Flag]:
-        """Take a record of meetings; return the flags of those whose turn has come. What came before is passed over."""
+        """Take a record of visits; return the flags of those whose turn has come. What came before is passed over."""
         partition = str(surges.partition)
         after = self.seen.get(partition, -1)
-        if len(surges.meetings):
+        if len(surges):
             self.seen[partition] = max(after, int(surges.offsets[-1]))
         going = self.waiting.take(surges, after)
         if going is None:
             return []
-        return self.stage.apply(replace(going.meetings, actions=self._counted(going)))
+        return self.stage.apply(self.meetings.apply(replace(going.visits, actions=self._counted(going))))
 
     def _counted(self, going: InTurn) -> NDArray[np.int64]:
-        """Return how many actions all partitions had counted at each meeting, and remember it of each."""
-        more = np.zeros(len(going.meetings), np.int64)
+        """Return how many actions all partitions had counted at each visit, and remember it of each."""
+        more = np.zeros(len(going.visits), np.int64)
         before = sum(self.counts.values())
         for partition in np.unique(going.partition).tolist():
             mine = np.flatnonzero(going.partition == partition)
-            counted = np.maximum.accumulate(going.meetings.actions[mine])
+            counted = np.maximum.accumulate(going.visits.actions[mine])
             more[mine] = np.diff(counted, prepend=self.counts.get(str(partition), 0))
             self.counts[str(partition)] = int(counted[-1])
         return before + np.cumsum(more)
@@ -169,14 +171,14 @@ class Stages:
         make_actor_stage: Callable[[], ActorStage],
         make_subject_stage: Callable[[], SubjectStage],
         sources: Sequence[Partition],
-        make_meeting_stage: Callable[[], MeetingStage] | None = None,
+        make_visit_stage: Callable[[], VisitStage] | None = None,
         make_group_stage: Callable[[], GroupStage] | None = None,
     ) -> None:
         """Take how stages are made, and as `sources` all input partitions there are, whoever has them.
 
         Without a way to make the last two nobody looks for groups.
         """
-        self._make_meeting_stage = make_meeting_stage
+        self._make_visit_stage = make_visit_stage
         self._make_group_stage = make_group_stage
         self._groups: dict[int, Groups] = {}
         self._make_actor_stage = make_actor_stage
@@ -199,9 +201,9 @@ class Stages:
         held = self._subjects_of(partition)
         return held.stage, held.seen
 
-    def meetings(self, partition: int) -> MeetingStage | None:
-        """Return what finds the meetings among the actions of a partition, None where nobody looks for groups."""
-        return self._subjects_of(partition).meetings
+    def visits(self, partition: int) -> VisitStage | None:
+        """Return what finds the visits among the actions of a partition, None where nobody looks for groups."""
+        return self._subjects_of(partition).visits
 
     def groups(self, partition: int) -> Groups:
         """Return what finds the groups among the meetings."""
@@ -218,11 +220,14 @@ class Stages:
         if stage == SUBJECTS:
             subjects = self._new_subjects()
             states: list[StageState] = [subjects.stage]
-            if subjects.meetings is not None:
-                states.append(subjects.meetings)
+            if subjects.visits is not None:
+                states.append(subjects.visits)
             return Held(subjects, JointState(states, {SEEN: subjects.seen}))
         groups = self._new_groups()
-        return Held(groups, JointState([groups.stage, groups.waiting], {SEEN: groups.seen, COUNTS: groups.counts}))
+        return Held(
+            groups,
+            JointState([groups.stage, groups.meetings, groups.waiting], {SEEN: groups.seen, COUNTS: groups.counts}),
+        )
 
     def put(self, stage: str, partition: int, held: Held) -> None:
         """Take a stage that was made for this partition, in place of any other."""
@@ -240,13 +245,13 @@ class Stages:
         return held
 
     def _new_subjects(self) -> Subjects:
-        make = self._make_meeting_stage
+        make = self._make_visit_stage
         return Subjects(self._new_subject_stage(), make() if make is not None else None, {})
 
     def _new_groups(self) -> Groups:
         if self._make_group_stage is None:
             raise AssertionError("nobody said how a stage for groups is made")
-        return Groups(self._make_group_stage(), Waiting(), {}, {})
+        return Groups(self._make_group_stage(), MeetingStage(), Waiting(), {}, {})
 
     def _new_subject_stage(self) -> SubjectStage:
         stage = self._make_subject_stage()
@@ -297,14 +302,16 @@ class Stages:
 
     def bytes_resident(self) -> dict[str, int]:
         """Return bytes of state, by stage."""
-        meetings = [held.meetings for held in self._subjects.values() if held.meetings is not None]
+        visits = [held.visits for held in self._subjects.values() if held.visits is not None]
         by_stage = {
             ACTORS: sum(stage.bytes_resident for stage in self._actors.values()),
             SUBJECTS: sum(held.stage.bytes_resident for held in self._subjects.values())
-            + sum(stage.bytes_resident for stage in meetings),
+            + sum(stage.bytes_resident for stage in visits),
         }
         if self._groups:
-            by_stage[GROUPS] = sum(held.stage.bytes_resident for held in self._groups.values())
+            by_stage[GROUPS] = sum(
+                held.stage.bytes_resident + held.meetings.bytes_resident for held in self._groups.values()
+            )
         return by_stage
 
     def event_ids_evicted(self) -> int:

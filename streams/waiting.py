@@ -1,9 +1,10 @@
-"""Meetings wait here until those of all partitions are there: groups are found in the order of event time.
+"""Visits wait here until those of all partitions are there: who meets whom is found in the order of event time.
 
-Workers read their partitions at their own paces, and after a crash or a rebalance one is behind. Which four accounts
-are linked first, and at their how manieth meeting, would hang on that, and with it a group's id, when its flag is
-opened and whether it is updated. So a meeting waits until one comes that is later by `HOLD_MS`: whoever is behind by
-less than that changes nothing. Groups meet again after minutes to days, beside which the wait is little.
+Workers read their partitions at their own paces, and after a crash or a rebalance one is behind. Who was at a target
+first, which four accounts are linked first, and at their how manieth meeting, would hang on that, and with it a
+group's id, when its flag is opened and whether it is updated. So a visit waits until one comes that is later by
+`HOLD_MS`: whoever is behind by less than that changes nothing. Groups meet again after minutes to days, beside which
+the wait is little.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import msgspec
 import numpy as np
 
 from detectors.kept_state import KeptState, Part, read_part, write_part
-from detectors.meetings import Meetings
+from detectors.visits import COLUMNS, Visits
 from streams.block_names import NameTable, join_names
 from streams.surges import names_of, unpack
 
@@ -25,29 +26,27 @@ if TYPE_CHECKING:
     from streams.surges import Surges
 
 HOLD_MS = 2 * 60_000
-"""How long a meeting waits, event time: a worker that was killed is back within half a minute."""
+"""How long a visit waits, event time: a worker that was killed is back within half a minute."""
 
 STEP_MS = 5_000
-"""Meetings go on in steps of so much event time, since each step looks at all that wait."""
+"""Visits go on in steps of so much event time, since each step looks at all that wait."""
 
-ROWS_MAX = 65_536
-"""Meetings that wait at the most, some ten megabytes: where more come within `HOLD_MS`, the older half goes early."""
+ROWS_MAX = 131_072
+"""Visits that wait at the most, some ten megabytes: where more come within `HOLD_MS`, the older half goes early."""
 
 KEPT_VERSION = 1
-
-_COLUMNS = [name for name in Meetings.__dataclass_fields__ if name not in {"names", "rows"}]
 
 
 @dataclass(frozen=True, slots=True)
 class InTurn:
-    """Meetings of several partitions in the order of their times, and the partition of each, shape (m,)."""
+    """Visits in several partitions in the order of their times, and the partition of each, shape (m,)."""
 
     partition: NDArray[np.int64]
-    meetings: Meetings
+    visits: Visits
 
 
 class Came(msgspec.Struct):
-    """A record, and how things stood when it came: the meetings up to `after` had come before, see also `Waiting`."""
+    """A record, and how things stood when it came: the visits up to `after` had come before, see also `Waiting`."""
 
     value: bytes
     after: int
@@ -56,7 +55,7 @@ class Came(msgspec.Struct):
 
 
 class Kept(msgspec.Struct):
-    """What is kept: records of which meetings wait, and as of now what `Came` has of then."""
+    """What is kept: records of which visits wait, and as of now what `Came` has of then."""
 
     records: list[Came]
     clock_ms: int
@@ -77,13 +76,13 @@ class _Record:
 
 
 class Waiting(KeptState):
-    """Takes the meetings of each partition, and gives those of all partitions in turn.
+    """Takes the visits in each partition, and gives those in all partitions in turn.
 
-    The turn of a meeting is its time, or where that is over already, when it comes: nothing is ever put before what
-    has gone, and the order does not depend on how meetings were cut into records.
+    The turn of a visit is its time, or where that is over already, when it comes: nothing is ever put before what
+    has gone, and the order does not depend on how visits were cut into records.
 
     Args:
-        rows_max: most meetings that wait.
+        rows_max: most visits that wait.
 
     """
 
@@ -91,8 +90,8 @@ class Waiting(KeptState):
         self._rows_max = rows_max
         self._records: list[_Record] = []
         self._rows = 0
-        self._clock_ms = 0  # the latest meeting
-        self._due_ms = 0  # meetings whose turn is before this have gone
+        self._clock_ms = 0  # the latest visit
+        self._due_ms = 0  # visits whose turn is before this have gone
         super().__init__({}, {"waiting": Part(self._write, self._read)})
 
     def __len__(self) -> int:
@@ -106,7 +105,7 @@ class Waiting(KeptState):
             return None
         self._records.append(record)
         self._rows += new
-        latest = np.maximum(record.surges.meetings.ts.max(), self._clock_ms)
+        latest = np.maximum(record.surges.visits.ts.max(), self._clock_ms)
         self._clock_ms, due_ms = int(latest), int(_due(latest))
         if self._rows > self._rows_max:
             due_ms = max(due_ms, int(np.median(np.concatenate([one.turn_ms for one in self._records]))) + 1)
@@ -132,7 +131,7 @@ class Waiting(KeptState):
         return _in_turn(going) if going else None
 
     def finish_restore(self) -> None:
-        """Go on with what was restored. Where there was no part, a release wrote it in which no meeting waited."""
+        """Go on with what was restored. Where there was no part, a release wrote it in which none waited."""
 
     def _write(self) -> bytes:
         return write_part(Kept([one.came for one in self._records], self._clock_ms, self._due_ms), KEPT_VERSION)
@@ -152,20 +151,21 @@ def _due(clock_ms: NDArray[np.int64]) -> NDArray[np.int64]:
 def _read_again(came: Came, surges: Surges) -> _Record:
     """Return what a record brought when it came; the same whenever it is asked."""
     new = surges.since(came.after)
-    ts = new.meetings.ts
+    ts = new.visits.ts
     clock_ms = np.maximum.accumulate(np.maximum(ts, came.clock_ms))
     due_ms = np.maximum(_due(clock_ms), came.due_ms)
     return _Record(came, new, np.maximum(ts, due_ms), ts < due_ms)
 
 
 def _in_turn(records: list[_Record]) -> InTurn:
-    """Put meetings in the order of their turns: at equal ones those that are late last, in the order they came."""
+    """Put visits in the order of their turns: at equal ones those that are late last, in the order they came."""
     surges = [record.surges for record in records]
     turn_ms, late = (np.concatenate([getattr(record, name) for record in records]) for name in ("turn_ms", "late"))
-    partition = np.repeat([one.partition for one in surges], [len(one.meetings) for one in surges])
-    offset = np.concatenate([one.offsets for one in surges])
-    order = np.lexsort((np.where(late, 0, offset), np.where(late, 0, partition), late, turn_ms))
-    columns = {name: np.concatenate([getattr(one.meetings, name) for one in surges])[order] for name in _COLUMNS}
-    table, named = join_names([names_of(one.meetings) for one in surges])
+    partition = np.repeat([one.partition for one in surges], [len(one) for one in surges])
+    columns = {name: np.concatenate([getattr(one.visits, name) for one in surges]) for name in COLUMNS}
+    actor, target = (np.where(late, np.uint64(0), columns[name]) for name in ("actor", "target"))
+    order = np.lexsort((actor, target, late, turn_ms))
+    table, named = join_names([names_of(one.visits) for one in surges])
     names = NameTable(memoryview(bytearray(table)), named)  # one that can be written to, as all others
-    return InTurn(partition[order], Meetings(**columns, rows=np.arange(len(order)), names=names))
+    visits = Visits(**columns, rows=np.arange(len(order)), names=names)
+    return InTurn(partition[order], visits.where(order))

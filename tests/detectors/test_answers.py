@@ -10,12 +10,12 @@ import pytest
 
 from detectors.answers import DISMISSED_REASON, GIVEN_MAX, PAST_MAX, Answers, Past
 from detectors.lockstep import GroupStage
-from detectors.meetings import MeetingStage
 from detectors.state import SnapshotMismatchError
 from schemas.columns import Verb
 from schemas.flags import Flag, Kind, Status
 from schemas.verdicts import Judgement
 from tests.detectors.batches import START_MS as PROGRAM_START_MS
+from tests.detectors.finder import MeetingFinder
 from tests.detectors.states import Keeper
 from tests.detectors.subject_traffic import (
     DAY_MS,
@@ -176,7 +176,7 @@ def test_a_program_that_was_dismissed_is_left_alone_for_a_day() -> None:
 def test_a_dismissed_group_is_no_more_and_its_accounts_are_in_no_other() -> None:
     rows = sorted(bustle(1) + gang(2))
     actions = meetings_of(rows)
-    meetings, groups = MeetingStage(), GroupStage()
+    meetings, groups = MeetingFinder(), GroupStage()
     flags: list[Flag] = []
     for start in range(0, len(actions), 500):
         some = groups.apply(meetings.apply(part(actions, start, min(start + 500, len(actions)))))

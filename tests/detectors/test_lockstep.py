@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from detectors.actions import Actions
 from detectors.group_evidence import MEMBERS_MIN, score_of
 from detectors.lockstep import QUIET_MS, GroupStage
-from detectors.meetings import CROWD_MAX, OTHERS, MeetingStage
 from detectors.state import SnapshotMismatchError
+from detectors.visits import CROWD_MAX, OTHERS, VisitStage
 from schemas.columns import Verb
 from schemas.flags import Flag, Kind, Status, SubjectType, encode_flag
 from tests.detectors.batches import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, START_MS, spread
+from tests.detectors.finder import MeetingFinder
 from tests.detectors.states import Keeper
 
 GANG, FANS, PEOPLE, OWNERS, NOTES = 1, 2, 3, 4, 5
@@ -72,7 +73,7 @@ def gang(
 
 
 def run(rows: list[Row], batch: int = 1_000) -> list[Flag]:
-    meetings, groups = MeetingStage(), GroupStage()
+    meetings, groups = MeetingFinder(), GroupStage()
     actions = actions_of(rows)
     cuts = [*range(0, len(actions), batch), len(actions)]
     return [flag for start, end in pairwise(cuts) for flag in groups.apply(meetings.apply(part(actions, start, end)))]
@@ -108,7 +109,7 @@ def test_a_group_began_when_it_first_met_whichever_of_its_meetings_is_heard_of_f
     first, second, third, *rest = by_target.values()
 
     def opened(order: list[list[Row]]) -> Flag:
-        meetings, groups = MeetingStage(), GroupStage()
+        meetings, groups = MeetingFinder(), GroupStage()
         every = [bustle(1), *order]
         return next(flag for rows in every for flag in groups.apply(meetings.apply(actions_of(rows))))
 
@@ -155,7 +156,7 @@ def test_three_friends_are_no_group() -> None:
 
 @pytest.mark.parametrize(("verb", "found"), [(Verb.FOLLOW, True), (Verb.UNFOLLOW, False), (Verb.UNLIKE, False)])
 def test_follows_count_as_likes_do_and_removals_do_not(verb: Verb, found: bool) -> None:  # noqa: FBT001
-    meetings, groups = MeetingStage(), GroupStage()
+    meetings, groups = MeetingFinder(), GroupStage()
     groups.apply(meetings.apply(actions_of(bustle(10))))
     assert bool(groups.apply(meetings.apply(actions_of(gang(10), verb)))) is found
 
@@ -190,20 +191,23 @@ def test_stages_that_were_saved_and_restored_go_on_as_the_ones_before(cuts: list
     rows, expected = mixed()
     assert expected
     actions = actions_of(rows)
-    meetings, groups, of_meetings, of_groups = MeetingStage(), GroupStage(), Keeper(), Keeper()
+    meetings, groups = MeetingFinder(), GroupStage()
+    of_visits, of_meetings, of_groups = Keeper(), Keeper(), Keeper()
     flags: list[Flag] = []
     for start, end in pairwise([0, *sorted(cuts), len(actions)]):
         flags += groups.apply(meetings.apply(part(actions, start, end)))
-        of_meetings.take(meetings)
+        of_visits.take(meetings.visits)
+        of_meetings.take(meetings.meetings)
         of_groups.take(groups)
-        meetings, groups = MeetingStage(), GroupStage()
-        of_meetings.restore(meetings)
+        meetings, groups = MeetingFinder(), GroupStage()
+        of_visits.restore(meetings.visits)
+        of_meetings.restore(meetings.meetings)
         of_groups.restore(groups)
     assert [encode_flag(flag) for flag in flags] == expected
 
 
 def test_garbage_is_refused() -> None:
-    for stage in (GroupStage(), MeetingStage()):
+    for stage in (GroupStage(), VisitStage()):
         for garbage in (b"", b"y" * 30):
             with pytest.raises(SnapshotMismatchError):
                 stage.restore_part(next(iter(stage.parts())), garbage)
@@ -212,7 +216,7 @@ def test_garbage_is_refused() -> None:
 def test_who_meets_whom_is_what_a_list_says() -> None:
     at: NDArray[np.int64] = START_MS + np.arange(OTHERS + 6) * 10 * SECOND_MS
     rows = [(int(ts), number, 1, 1) for number, ts in enumerate(at.tolist())]
-    found = MeetingStage().apply(actions_of(rows))
+    found = MeetingFinder().apply(actions_of(rows))
     keys = spread(np.arange(len(at)), PEOPLE).tolist()
     assert found.actor.tolist() == keys[2:]
     for place, others in enumerate(found.others.tolist()):
@@ -222,7 +226,8 @@ def test_who_meets_whom_is_what_a_list_says() -> None:
 
 def test_pairs_are_bounded() -> None:
     groups = GroupStage(pairs_max=500)
-    meetings = MeetingStage(targets_max=50)
+    meetings = MeetingFinder(targets_max=50)
     groups.apply(meetings.apply(actions_of(bustle(15, n=6_000, days=0.1))))
     assert len(groups.tables()["pairs"]) <= 500
-    assert len(meetings.tables()["meetings"]) <= 50
+    assert len(meetings.visits.tables()["meetings"]) <= 50
+    assert len(meetings.meetings.tables()["visited"]) <= 50

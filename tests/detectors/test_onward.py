@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from detectors.actors import ActorStage
 from detectors.crowd_onward import await_actor, go_on, onward_counts, stayed_away
 from detectors.marks import MarkModel
-from detectors.meetings import MeetingStage
 from detectors.onward import AWAITED_MARK, ONWARD, ONWARD_MS
 from detectors.pools import close_epoch, make_pools
 from detectors.settings import ActorSettings
@@ -18,6 +17,7 @@ from detectors.subject_rows import AWAITED, FOLLOWS, SUSPECT
 from detectors.subjects import SPECS, SubjectStage
 from schemas.columns import Topic, Verb
 from tests.detectors.batches import START_MS, batch, browsing, recut, spread
+from tests.detectors.finder import MeetingFinder
 from tests.detectors.subject_traffic import THRESHOLDS, Act, actions_of, feed, stage
 
 NEWCOMERS_ODD = MarkModel.flat({"like": {"first": 3.0}, "follow": {"first": 3.0}})
@@ -189,4 +189,4 @@ def test_rows_that_tell_it_are_no_actions() -> None:
     plain = stage()
     feed(plain, acts.take(np.arange(len(some_acts()))))
     assert told.tracked == plain.tracked
-    assert len(MeetingStage().apply(acts)) == len(MeetingStage().apply(acts.take(np.arange(len(some_acts())))))
+    assert len(MeetingFinder().apply(acts)) == len(MeetingFinder().apply(acts.take(np.arange(len(some_acts())))))

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from detectors import restraint
 from detectors.lockstep import GroupStage
-from detectors.meetings import MeetingStage
 from detectors.restraint import CAPPED, EPOCH_MS, LEVEL, LEVEL_MAX, OWNERS, POPULAR, STATE, count_pair, is_watched
 from detectors.state import SnapshotMismatchError
 from tests.detectors.batches import START_MS
+from tests.detectors.finder import MeetingFinder
 from tests.detectors.states import Keeper
 from tests.detectors.test_lockstep import actions_of, bustle, gang
 
@@ -56,7 +56,7 @@ def test_who_is_watched_at_a_level_is_watched_at_every_lower_one() -> None:
 
 
 def test_a_group_is_found_with_a_hundredth_of_the_memory_through_the_few_that_are_watched() -> None:
-    meetings, groups = MeetingStage(), GroupStage(pairs_max=2_000, lines=256, actors_max=20_000)
+    meetings, groups = MeetingFinder(), GroupStage(pairs_max=2_000, lines=256, actors_max=20_000)
     actions = actions_of(bustle(31, n=60_000) + gang(32, members=30, targets=24))
     flags = groups.apply(meetings.apply(actions))
     kept = Keeper()

@@ -17,7 +17,7 @@ from streams.fetched import FetchedBatch
 from streams.lifecycle import Lifecycle
 from streams.metrics import Metrics
 from streams.outgoing import Gatherer
-from streams.pipeline import build_actor_stage, build_meeting_stage, build_subject_stage
+from streams.pipeline import build_actor_stage, build_subject_stage, build_visit_stage
 from streams.settings import Settings
 from streams.sources import Sources
 from streams.stages import Stages
@@ -84,7 +84,7 @@ async def counted(rounds: int, each: int = EACH, topics: Iterable[str] = TOPICS)
     metrics, sink, lifecycle = Metrics(TOPICS), Sink(), Lifecycle()
     stages = Stages(
         lambda: build_actor_stage(SETTINGS), lambda: build_subject_stage(SETTINGS),
-        [Partition(topic, 0) for topic in TOPICS], build_meeting_stage,
+        [Partition(topic, 0) for topic in TOPICS], build_visit_stage,
     )  # fmt: skip
     completion, vitals = Completion(Ledger(10, 10), lifecycle), Vitals(SETTINGS, metrics, stages)
     to = cast("Any", sink)

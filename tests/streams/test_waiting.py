@@ -1,4 +1,4 @@
-"""Meetings wait for those of all partitions: the same groups at the same time, whoever is read first."""
+"""Visits wait for those of all partitions: the same groups at the same time, whoever is read first."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from detectors.actions import partition_of
 from detectors.lockstep import GroupStage
-from detectors.meetings import MeetingStage
 from detectors.state import SnapshotMismatchError
+from detectors.visits import COLUMNS, VisitStage
 from schemas.flags import encode_flag
 from streams.stages import GROUPS, Stages
 from streams.surges import Surges, pack_all, unpack
@@ -21,7 +21,7 @@ from streams.waiting import HOLD_MS, ROWS_MAX, InTurn, Waiting
 from tests.detectors.batches import DAY_MS, MINUTE_MS, SECOND_MS, START_MS
 from tests.detectors.states import Keeper
 from tests.detectors.test_lockstep import Row, actions_of, bustle, gang
-from tests.streams.test_surges import COLUMNS, meetings_of, stages
+from tests.streams.test_surges import stages, visits_of
 
 PARTITIONS, PIECE_MS = 3, MINUTE_MS // 2
 
@@ -50,7 +50,7 @@ def pieces() -> list[tuple[int, int, bytes]]:
     made: list[tuple[int, int, bytes]] = []
     for number in range(PARTITIONS):
         mine = actions.take(np.flatnonzero(partition_of(actions.subject, PARTITIONS) == number))
-        stage = MeetingStage()
+        stage = VisitStage()
         edges = np.unique(mine.ts // PIECE_MS, return_index=True)[1].tolist()
         for piece, (start, end) in enumerate(zip(edges, [*edges[1:], len(mine)], strict=True)):
             met = stage.apply(mine.take(np.arange(start, end)))
@@ -104,26 +104,25 @@ def test_without_waiting_they_would(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def surges_of(times: list[int], partition: int = 0, offset: int = 0) -> list[Surges]:
-    """Return records of one meeting each at these times (ms)."""
+    """Return records of one visit each at these times (ms)."""
     made = []
     for place, ts in enumerate(times):
-        met = meetings_of(1, first=ts + 1)
+        met = visits_of(1, first=ts + 1)
         met.ts[:] = ts
         made += [unpack(value) for value in pack_all(partition, [(offset + place, met)])]
     return made
 
 
 def joined(surges: list[Surges]) -> Surges:
-    """Return the same meetings in one record."""
-    (value,) = pack_all(surges[0].partition, [(int(one.offsets[0]), one.meetings) for one in surges])
+    """Return the same visits in one record."""
+    (value,) = pack_all(surges[0].partition, [(int(one.offsets[0]), one.visits) for one in surges])
     return unpack(value)
 
 
 def rows_of(going: InTurn | None) -> list[tuple[object, ...]]:
     if going is None:
         return []
-    columns = [going.partition.tolist(), *(getattr(going.meetings, name).tolist() for name in COLUMNS)]
-    columns[-1 - COLUMNS[::-1].index("others")] = [tuple(row) for row in going.meetings.others.tolist()]
+    columns = [going.partition.tolist(), *(getattr(going.visits, name).tolist() for name in COLUMNS)]
     return list(zip(*columns, strict=True))
 
 
@@ -132,7 +131,7 @@ times = st.lists(st.integers(0, 4 * HOLD_MS), min_size=1, max_size=30)
 
 @settings(deadline=None)
 @given(times, st.lists(st.integers(1, 29), max_size=5), st.integers(0, 30))
-def test_the_turn_does_not_depend_on_how_meetings_were_cut_or_kept(at: list[int], cuts: list[int], saved: int) -> None:
+def test_the_turn_does_not_depend_on_how_visits_were_cut_or_kept(at: list[int], cuts: list[int], saved: int) -> None:
     one_by_one, cut = Waiting(), Waiting()
     records = surges_of(at)
     whole = [row for one in records for row in rows_of(one_by_one.take(one, -1))]
@@ -156,7 +155,7 @@ def test_what_was_seen_before_does_not_come_again() -> None:
     assert waiting.take(joined(records[:2]), -1) is None
     going = waiting.take(joined(records), 1)
     assert going is not None
-    assert going.meetings.ts.tolist() == [1_000, 2_000, 3_000]
+    assert going.visits.ts.tolist() == [1_000, 2_000, 3_000]
 
 
 def test_what_waits_is_bounded_and_the_oldest_go_first() -> None:
@@ -167,14 +166,14 @@ def test_what_waits_is_bounded_and_the_oldest_go_first() -> None:
     assert gone == list(range(100 - len(waiting)))
 
 
-def test_names_go_with_the_meetings() -> None:
+def test_names_go_with_the_visits() -> None:
     waiting = Waiting()
     waiting.take(joined(surges_of([1_000, 2_000], partition=1)), -1)
     going = waiting.take(joined(surges_of([3_000, 10 * HOLD_MS])), -1)
     assert going is not None
     assert going.partition.tolist() == [1, 1, 0]
-    for key in {*going.meetings.actor.tolist(), *going.meetings.target.tolist()}:
-        assert going.meetings.names.find(key) == f"{key:016x}"
+    for key in {*going.visits.actor.tolist(), *going.visits.target.tolist()}:
+        assert going.visits.names.find(key) == f"{key:016x}"
 
 
 def test_state_from_before_there_was_a_wait_is_read_and_garbage_is_not() -> None:
