@@ -41,6 +41,15 @@ SHORT: Final = 16
 
 MARKS, KINDS = len(MARK_LIMITS), TRAITS
 
+SEARCHED_ONLY: Final = 1 << 15
+"""Beside the traits of an actor in the ring: the action was a search that brought no click."""
+
+TELLING: Final = 0.3
+"""Clicks that a search usually brings from which on it says all it can that a keyword's bring none."""
+
+ODD_MARK: Final = 8
+"""Mark (sixteenths of a nat) from which on a searcher could be a bought one."""
+
 
 class Sign(IntEnum):
     """The signs that are not shares; before them come the shares of marks and of traits, in both windows."""
@@ -69,6 +78,11 @@ class Sign(IntEnum):
     SHARED_SHARE = 21  # share of the suspicious actors who were on other suspects too
     MET = 22  # actors who could be bought ones and were on other suspects too
     MET_SHARE = 23  # their share
+    CLICKED_SHORT = 24  # how many of the last searches brought a click, over what is usual, shrunk
+    CLICKED = 25
+    UNREAD_ODD_SHORT = 26  # share of searches without one by searchers who could be bought, beyond what is usual
+    UNREAD_ODD = 27
+    READ = 28  # how many of a keyword's searches brought a click lately, over what is usual, 1 where nobody's do
 
 
 SHARES: Final = 2 * (MARKS + KINDS) + 2 * KINDS
@@ -86,7 +100,7 @@ SIGN_NAMES: Final[tuple[str, ...]] = (
 _SPEAKING: Final = {
     Sign.RATIO, Sign.SMALL, Sign.GREAT, Sign.MIX, Sign.SHARED, Sign.COMPANY, Sign.REMOVED, Sign.SUSPICIOUS,
     Sign.MEAN_SHORT, Sign.MEAN, Sign.STAYED_AWAY, Sign.STAYED_AWAY_FAR, Sign.EXCESS_FAST, Sign.EXCESS_SLOW,
-    Sign.SHARED_SHARE, Sign.MET, Sign.MET_SHARE,
+    Sign.SHARED_SHARE, Sign.MET, Sign.MET_SHARE, Sign.UNREAD_ODD_SHORT, Sign.UNREAD_ODD,
 }  # fmt: skip
 
 RISING: Final[tuple[int, ...]] = (
@@ -98,10 +112,10 @@ RISING: Final[tuple[int, ...]] = (
 
 
 @compiled
-def remember_crowd(held: Any, ts: int, traits: int) -> None:
-    """Note when an action on a suspect came and what stood out about its actor."""
+def remember_crowd(held: Any, ts: int, traits: int, searched_only: bool) -> None:  # noqa: FBT001
+    """Note when an action on a suspect came, what stood out about its actor, and whether it brought a click."""
     at = int(held["crowd_at"])
-    held["crowd_traits"][at] = traits
+    held["crowd_traits"][at] = traits | (SEARCHED_ONLY if searched_only else 0)
     held["crowd_s"][at] = max(ts, 0) // 1000
     held["crowd_at"] = (at + 1) % RECENT
     held["crowd_held"] = min(int(held["crowd_held"]) + 1, RECENT)
@@ -119,6 +133,10 @@ def describe_crowd(row: Any, held: Any, rule: Any, pool: Any, ratio: float, need
         signs[SHARES + Sign.MEAN_SHORT + window] = mean
         signs[SHARES + Sign.SPREAD_SHORT + window] = spread
         signs[SHARES + Sign.SPAN_SHORT + window] = _share_traits(held, last, signs[first : first + KINDS])
+        clicked, unread_odd = _clicks(row, held, last, float(pool["click_rate"]))
+        signs[SHARES + Sign.CLICKED_SHORT + window] = clicked
+        signs[SHARES + Sign.UNREAD_ODD_SHORT + window] = unread_odd
+    signs[SHARES + Sign.READ] = 1.0 + (float(row["read"]) - 1.0) * min(float(pool["click_rate"]) / TELLING, 1.0)
     signs[SHARES + Sign.RATIO] = ratio
     signs[SHARES + Sign.SMALL] = row["stat"][0]
     signs[SHARES + Sign.GREAT] = row["stat"][len(row["stat"]) - 1]
@@ -193,6 +211,24 @@ def _share_marks(row: Any, last: int, shares: Any) -> None:
         for limit in range(MARKS):
             if mark >= MARK_LIMITS[limit]:
                 shares[limit] += 1.0 / held
+
+
+@compiled
+def _clicks(row: Any, held: Any, last: int, usual: float) -> tuple[float, float]:
+    """Return how many of the last searches brought a click over what is usual, and odd searchers' that did not.
+
+    The latter as a share of all, less what would be so if they clicked as usual: where nobody's clicks are sent, both
+    say nothing.
+    """
+    count = min(int(held["crowd_held"]), int(row["marks_held"]), last)
+    clicked, odd, unread_odd = 0, 0, 0
+    for back in range(1, count + 1):
+        unread = int(held["crowd_traits"][(int(held["crowd_at"]) - back) % RECENT]) & SEARCHED_ONLY
+        is_odd = int(row["marks"][(int(row["marks_at"]) - back) % RECENT]) >= ODD_MARK
+        clicked += 0 if unread else 1
+        odd += 1 if is_odd else 0
+        unread_odd += 1 if unread and is_odd else 0
+    return (clicked + 1.0) / (count * usual + 1.0), (unread_odd - odd * (1.0 - usual)) / max(count, 1)
 
 
 @compiled

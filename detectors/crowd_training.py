@@ -16,7 +16,7 @@ from detectors.conviction import after_each_look
 from detectors.crowd import RISING, SIGN_NAMES, plain_nats
 from detectors.deciding import JUDGED_FIRST
 from detectors.fitting import fit_score
-from detectors.subject_rows import RECENT
+from detectors.subject_rows import CLICKS, RECENT, SEARCHES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,15 +65,20 @@ def cases_of(traffic: Labelled, lane: int, judged: NDArray[np.float64]) -> Cases
     rows = judged[judged[:, 0] == lane]
     key = (rows[:, 4].astype(np.uint64) << np.uint64(32)) | rows[:, 5].astype(np.uint64)
     mine = np.flatnonzero(traffic.in_lane(lane))
+    paid = traffic.attack
+    if lane == SEARCHES:
+        # Searches that were bought to push a result make no trend: a crowd of those is to be let alone here.
+        pushing = [surge.attack for surge in traffic.surges if surge.attack and surge.lane == CLICKS]
+        paid = np.where(np.isin(paid, pushing), 0, paid)
     order = mine[np.argsort(traffic.subject[mine], kind="stable")]
     keys = traffic.subject[order]
     at = np.searchsorted(keys, key) + rows[:, 1].astype(np.int64) - 1
     begins = np.searchsorted(keys, key)
-    bought = np.r_[0, np.cumsum(traffic.attack[order] > 0)]
+    bought = np.r_[0, np.cumsum(paid[order] > 0)]
     lately = bought[at + 1] - bought[np.maximum(at + 1 - RECENT, begins)]
     long = bought[at + 1] - bought[np.maximum(at + 1 - LONG_AFTER, begins)]
-    last = np.maximum.accumulate(np.where(traffic.attack[order] > 0, np.arange(len(order)), 0))[at]
-    attack = np.where(lately >= BOUGHT_LEAST, traffic.attack[order][last], np.where(long == 0, 0, -1))
+    last = np.maximum.accumulate(np.where(paid[order] > 0, np.arange(len(order)), 0))[at]
+    attack = np.where(lately >= BOUGHT_LEAST, paid[order][last], np.where(long == 0, 0, -1))
     episode = np.full(len(rows), -1)
     for number, surge in enumerate(traffic.surges):
         if surge.lane == lane and not surge.attack:

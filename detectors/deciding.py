@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import log
+from math import exp, log
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -54,6 +54,9 @@ audience is merely odd from ever getting a baseline."""
 
 LIFT_PRIOR = 1.0
 """Clicks, and earned ones, before any: what three clicks say by chance is little."""
+
+USUAL_MOST = 0.9
+"""Clicks that a search brings where a search without one says the most."""
 
 READ_SEARCHES = 24.0
 """Searches over which it is averaged whether they bring clicks."""
@@ -186,9 +189,10 @@ def click_nats(row: Any, rule: Any, usual: float, clicked: bool) -> float:  # no
     read = 1.0 if row["total"] <= 1 else float(row["read"])
     row["read"] = read + ((1.0 / usual if clicked else 0.0) - read) / READ_SEARCHES
     if clicked:
-        return float(rule["clicked"][1])
-    quiet = max(1.0 - read, 0.0)
-    return float(rule["clicked"][0]) + float(rule["unread"]) * quiet * quiet
+        return float(rule["clicked"])
+    here, quiet = min(usual, USUAL_MOST), max(1.0 - read, 0.0)
+    nats = log((1.0 - exp(rule["clicked"]) * here) / (1.0 - here))
+    return nats * (1.0 + float(rule["unread"]) * quiet * quiet)
 
 
 @compiled
@@ -203,6 +207,12 @@ def need_factor(row: Any, rule: Any, passed: int) -> float:
     if removed >= rule["actors_min"] and removed >= rule["wave_share"] * in_day(row):
         factor = (factor if factor > 0.0 else 1.0) * float(rule["wave_factor"])
     return factor
+
+
+@compiled
+def pushes_result(row: Any) -> bool:
+    """Return whether the suspicious searches for a keyword are there to push a result, not to make a trend."""
+    return bool(row["earned"] > PUSHED_MAX * row["clicks"])
 
 
 @compiled
@@ -272,7 +282,7 @@ def tips(row: Any, held: Any, rule: Any, pool: Any, passed: int, lane: int, rati
         return False
     if lane == CLICKS and row["clicks"] < rule["lift_min"] * row["earned"]:
         return False
-    if lane == SEARCHES and row["earned"] > PUSHED_MAX * row["clicks"]:
+    if lane == SEARCHES and pushes_result(row):
         return False
     nats = mix_factor(row, rule, pool) + company_factor(row, held)
     needed = rule["factor"][tier_of(in_day(row))] * factor
@@ -346,8 +356,8 @@ def suspect(
     suspicious = is_suspicious(rule, action.mark, nats)
     code = NAMED if observe(held, action.actor, action.ts, action.traits, suspicious) else 0
     if rule["trees"] > 0:
-        remember_crowd(held, action.ts, action.traits)
-        if action.mark >= AWAITED_MARK:
+        remember_crowd(held, action.ts, action.traits, lane == SEARCHES and action.item == np.uint64(0))
+        if action.mark >= AWAITED_MARK and lane != SEARCHES:
             await_actor(held, action.actor, action.ts)
             look_later(suspects, int(row["suspect"]), action.ts + ONWARD_MS)
     ratio = greatest / threshold_of(row, rule)
@@ -363,7 +373,7 @@ def suspect(
     if passed:
         row["gated"] |= hour_bit(slot)
     if rule["trees"] > 0:
-        if not is_looked_at(int(held["suspicious"])):
+        if not is_looked_at(int(held["suspicious"])) or (lane == SEARCHES and pushes_result(row)):
             return code
         return code | (TIPPED if judge_crowd(suspects, row, rule, pool, passed, lane, action.ts) else 0)
     return code | (TIPPED if tips(row, held, rule, pool, passed, lane, ratio, action.ts) else 0)

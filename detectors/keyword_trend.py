@@ -10,13 +10,16 @@ from schemas.flags import Kind
 SPEC = Spec(
     kind=Kind.KEYWORD_TREND,
     lane=SEARCHES,
-    version="3",
+    version="4",
     words=Words("search", "searches", "searchers", "keyword"),
-    cold_nats=10.0,
+    suspicious_nats=-0.5,
+    alone_nats=2.0,
+    cold_nats=1.0,
+    cold_mix_nats=10.0,
     prior_rate=0.1,
-    # Half of all searches bring a click (AOL 2006: 0.545), of those that only want to be counted perhaps one in six.
-    clicked_nats=(0.6, -1.2),
-    unread_nats=0.6,
+    # Where half of all searches bring a click (AOL 2006: 0.545), of those that only want to be counted one in six may.
+    clicked_nats=-1.2,
+    unread_more=1.0,
 )
 
 

@@ -127,4 +127,5 @@ def _positions(pool: Any) -> None:
     # A click without a position is not one at position 0: it is taken for one in the middle of the page.
     earns[0] = earns[5]
     pool["earns"] = earns
-    pool["click_rate"] = earns[1:].sum()
+    # Of the clicks without a position none are counted before there are any.
+    pool["click_rate"] = earns[1:].sum() + float(pool["clicked_at"][0]) / (float(pool["searched"]) + EARNED_PRIOR)

@@ -67,8 +67,9 @@ class Spec:
         share_min: least share of suspicious marks among the last 16 or 48 actions.
         lift_min: clicks over what the position earns, at the least.
         lift_nats: that a click adds for each e-fold of its result's lift over `lift_min`, and at the most.
-        clicked_nats: added to a search without and with a click: log of how much likelier that is in a fake trend.
-        unread_nats: added besides to one without, as far as the keyword's searches lately bring no clicks at all.
+        clicked_nats: added to a search with a click: log of how much likelier one is in a fake trend. What that makes
+            of one without a click hangs on how many bring one here: nothing where clicks are not sent at all.
+        unread_more: by how much more one without counts where the keyword's searches lately bring no clicks at all.
         prior_rate: actions an hour that a subject never seen is expected to get, before the cohort is known.
         prior_count: weight of the cohort, in actions.
         dispersion: usual excess variance of an hour's count over its mean squared.
@@ -99,8 +100,8 @@ class Spec:
     share_min: float = 0.25
     lift_min: float = 0.0
     lift_nats: tuple[float, float] = (0.0, 0.0)
-    clicked_nats: tuple[float, float] = (0.0, 0.0)
-    unread_nats: float = 0.0
+    clicked_nats: float = 0.0
+    unread_more: float = 0.0
     prior_rate: float = 0.05
     prior_count: float = 0.5
     dispersion: float = 0.5
@@ -132,7 +133,7 @@ class Spec:
             ("lift_min", self.lift_min),
             ("lift", self.lift_nats),
             ("clicked", self.clicked_nats),
-            ("unread", self.unread_nats),
+            ("unread", self.unread_more),
             ("prior_rate", self.prior_rate),
             ("prior_count", self.prior_count),
             ("dispersion", self.dispersion),

@@ -212,6 +212,7 @@ def search(state: State, action: Action, position: int, clock: int) -> bool:
     row = state.searches.rows[place]
     contributed = row["contributed"]
     usual = float(state.pools[CLICKS]["click_rate"])
+    pool["click_rate"] = usual
     gated, greatest, nats = weigh(row, rule, pool, action, SEARCHES, clock, usual)
     if greatest > 0.0 and action.mark >= rule["suspicious"] * 16:
         row["clicks"] = float(row["clicks"]) + 1.0

@@ -131,8 +131,8 @@ RULE = np.dtype(
         ("share_min", np.float32),  # suspicious share of the last actions
         ("lift_min", np.float32),  # clicks over earned clicks (pairs)
         ("lift", np.float32, 2),  # nats that a click adds by the log of its pair's lift, and at the most
-        ("clicked", np.float32, 2),  # nats added without and with a click (keywords)
-        ("unread", np.float32),  # nats added without a click where hardly any search brings one
+        ("clicked", np.float32),  # nats added with a click (keywords)
+        ("unread", np.float32),  # by how much more a search without one counts where hardly any brings one
         ("prior_rate", np.float32),  # actions an hour of a subject never seen
         ("prior_count", np.float32),  # weight of the cohort in actions
         ("dispersion", np.float32),  # usual excess variance over mean squared

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from detectors.calibration import KindThresholds
     from streams.labelled import Recorded
 
-JUDGED_KINDS: Final = (Kind.FOLLOWER_SPIKE, Kind.LIKE_BOOST)
-"""Of keywords less is known by who acts than by what they click: the mix judges those."""
+JUDGED_KINDS: Final = (Kind.FOLLOWER_SPIKE, Kind.LIKE_BOOST, Kind.KEYWORD_TREND)
+"""Of a keyword's ranking less is known by who searches than by what they click: the mix judges that."""
 
-MARGIN: Final = {Kind.FOLLOWER_SPIKE: 0.5, Kind.LIKE_BOOST: 0.0}
+MARGIN: Final = {Kind.FOLLOWER_SPIKE: 0.75, Kind.LIKE_BOOST: 0.0, Kind.KEYWORD_TREND: 0.0}
 """Nats that are asked for beyond what the budget needs on traffic like that which the trees were fitted on. Other
 traffic costs them more: of followers those who come to a celebrity or from a campus."""
 

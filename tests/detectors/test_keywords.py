@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from math import exp, log
 from typing import Any
 
 import numpy as np
@@ -50,23 +51,33 @@ def test_what_a_position_earns_says_nothing_and_two_clicks_say_hardly_anything()
     assert lift_of(40.0, 0.2) == pytest.approx(keyword_ranking.SPEC.lift_nats[1])
 
 
-def read(outcomes: list[bool]) -> list[float]:
+UNREAD = log((1 - 0.5 * exp(keyword_trend.SPEC.clicked_nats)) / (1 - 0.5))
+"""What a search without a click says where half of all bring one, nats."""
+
+
+def read(outcomes: list[bool], usual: float = 0.5) -> list[float]:
     row, rule, said = new_row(), rule_of(keyword_trend.SPEC), []
     for number, clicked in enumerate(outcomes, 1):
         row["total"] = number
-        said.append(float(click_nats(row, rule, 0.5, clicked)))
+        said.append(float(click_nats(row, rule, usual, clicked)))
     return said
 
 
 def test_a_search_without_a_click_says_the_more_the_longer_nobody_clicked() -> None:
     said = read([False] * 80)
-    assert said[0] == pytest.approx(keyword_trend.SPEC.clicked_nats[0])
+    assert said[0] == pytest.approx(UNREAD)
     assert all(later >= earlier for earlier, later in pairwise(said))
-    assert said[-1] > keyword_trend.SPEC.clicked_nats[0] + 0.9 * keyword_trend.SPEC.unread_nats
+    assert said[-1] > UNREAD * (1.0 + 0.9 * keyword_trend.SPEC.unread_more)
 
 
 def test_where_half_of_the_searches_bring_a_click_one_without_says_what_it_always_said() -> None:
-    assert max(read([True, False] * 60)) < keyword_trend.SPEC.clicked_nats[0] + 0.02
+    assert max(read([True, False] * 60)) < UNREAD + 0.02
+
+
+def test_where_no_clicks_are_sent_a_search_without_one_says_nothing() -> None:
+    assert max(read([False] * 80, usual=0.0)) == 0.0
+    assert max(read([False] * 80, usual=0.1)) < 0.2
+    assert max(read([False] * 3, usual=1.0)) < 3.0
 
 
 def test_hired_people_who_look_like_anybody_are_found_by_what_they_all_click() -> None:
