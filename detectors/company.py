@@ -3,7 +3,8 @@
 A pool of accounts that serves many small customers shows on none of them: a dozen odd followers are no proof. But
 people who are odd by chance are not the same ones twice. So it is kept, for every suspicious actor on a small
 suspect, whom it served; where many of a suspect's suspicious actors lately served others too, that is evidence, a
-Bayes factor beside that of the mix. Two audiences are compared only once both are under suspicion, which is cheap;
+Bayes factor beside that of the mix. And where many of them served one and the same other it is more: newcomers turn up
+here and there, but not together. Two audiences are compared only once both are under suspicion, which is cheap;
 both sides are credited, for a pool may serve its customers at once. Large audiences overlap by chance: subjects
 with more than `COMPANY_BITS` suspicious actors neither give nor take evidence.
 """
@@ -18,6 +19,7 @@ import numpy as np
 from detectors.compiled import compiled
 from detectors.hash_index import View, find_or_insert
 from detectors.sketches import SMALL_BITS, distinct, popcount, small_bit
+from detectors.subject_rows import TOGETHER_WITH
 from detectors.suspects import look_sooner
 
 if TYPE_CHECKING:
@@ -42,6 +44,10 @@ UNMET_NATS: Final = log((1.0 - IN_POOL) / (1.0 - BY_CHANCE))
 
 COMPANY_MOST: Final = 10.0
 """Nats that company adds at the most."""
+
+WITH_MOST: Final = 60_000
+WITH_PRIOR: Final = 2.0
+"""Actors that are shared with nobody, before any: so that two of three say little."""
 
 LOOK_AFTER_MS: Final = 60_000
 """How long after an actor of an earlier suspect served another that one is looked at again: others follow."""
@@ -90,14 +96,18 @@ def keep_company(
         known["clear"] = 0
     known["touched"] = max(ts, int(known["touched"]))
     was_clear = int(known["clear"])
+    newest = known["owner"] != owner
+    if newest:
+        held["with_of"] = min(int(held["with_of"]) + 1, WITH_MOST)
+        _count_with(held, known["owner"], owner)
+        _count_with(held, known["before"], owner)
     if not fresh:
-        newest = known["owner"] != owner
         other = known["owner"] if newest else known["before"]
         if other != np.uint64(0):
             both = clear and was_clear & (1 if newest else 2) != 0
             _meet(held, bit, both)
             if newest:
-                _credit(suspects, int(known["place"]), int(known["generation"]), bit, both, ts)
+                _credit(suspects, int(known["place"]), int(known["generation"]), bit, both, owner, ts)
     if known["owner"] != owner:
         known["before"] = known["owner"]
         known["owner"] = owner
@@ -118,13 +128,57 @@ def _meet(held: Any, bit: np.uint64, both: bool) -> bool:  # noqa: FBT001
 
 
 @compiled
-def _credit(suspects: Suspects, place: int, generation: int, bit: np.uint64, both: bool, ts: int) -> None:  # noqa: FBT001
+def _credit(
+    suspects: Suspects,
+    place: int,
+    generation: int,
+    bit: np.uint64,
+    both: bool,  # noqa: FBT001
+    owner: np.uint64,
+    ts: int,
+) -> None:
     if 0 <= place < len(suspects.places):
         other = suspects.places[place]
         if other["key"] != np.uint64(0) and int(other["generation"]) == generation:
+            _count_with(other, owner, np.uint64(0))
             new = _meet(other, bit, both)
             if new and not other["open"]:
                 look_sooner(suspects, place, ts + LOOK_AFTER_MS)
+
+
+@compiled
+def _count_with(held: Any, other: np.uint64, own: np.uint64) -> None:
+    """Count an actor whom a suspect, `own`, shares with `other`: the most frequent ones, of Misra and Gries (1982)."""
+    if other in (np.uint64(0), own):
+        return
+    whom = np.uint32(other & np.uint64(0xFFFFFFFF)) | np.uint32(1)
+    free = -1
+    for place in range(TOGETHER_WITH):
+        if held["with_whom"][place] == whom:
+            held["with_many"][place] = min(int(held["with_many"][place]) + 1, WITH_MOST)
+            return
+        if held["with_many"][place] == 0:
+            free = place
+    if free >= 0:
+        held["with_whom"][free], held["with_many"][free] = whom, 1
+        return
+    for place in range(TOGETHER_WITH):
+        held["with_many"][place] -= 1
+
+
+@compiled
+def together(held: Any) -> tuple[float, float, float]:
+    """Return how many actors a suspect shares with the one it shares most with, their share, and that with three."""
+    first, second, third = 0, 0, 0
+    for many in held["with_many"]:
+        if many > first:
+            first, second, third = int(many), first, second
+        elif many > second:
+            second, third = int(many), second
+        elif many > third:
+            third = int(many)
+    among = int(held["with_of"]) + WITH_PRIOR
+    return float(first), first / among, (first + second + third) / among
 
 
 @compiled

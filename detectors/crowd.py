@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from detectors.actions import Trait
-from detectors.company import company_factor, odd_company
+from detectors.company import company_factor, odd_company, together
 from detectors.compiled import compiled
 from detectors.composition import leading_level, mix_factor
 from detectors.crowd_onward import stayed_away
@@ -83,6 +83,9 @@ class Sign(IntEnum):
     UNREAD_ODD_SHORT = 26  # share of searches without one by searchers who could be bought, beyond what is usual
     UNREAD_ODD = 27
     READ = 28  # how many of a keyword's searches brought a click lately, over what is usual, 1 where nobody's do
+    WITH = 29  # actors shared with the one other suspect with which most are
+    WITH_SHARE = 30  # their share of those who could be bought
+    WITH_THREE = 31  # the same of the three with which most are
 
 
 SHARES: Final = 2 * (MARKS + KINDS) + 2 * KINDS
@@ -101,6 +104,7 @@ _SPEAKING: Final = {
     Sign.RATIO, Sign.SMALL, Sign.GREAT, Sign.MIX, Sign.SHARED, Sign.COMPANY, Sign.REMOVED, Sign.SUSPICIOUS,
     Sign.MEAN_SHORT, Sign.MEAN, Sign.STAYED_AWAY, Sign.STAYED_AWAY_FAR, Sign.EXCESS_FAST, Sign.EXCESS_SLOW,
     Sign.SHARED_SHARE, Sign.MET, Sign.MET_SHARE, Sign.UNREAD_ODD_SHORT, Sign.UNREAD_ODD,
+    Sign.WITH, Sign.WITH_SHARE, Sign.WITH_THREE,
 }  # fmt: skip
 
 RISING: Final[tuple[int, ...]] = (
@@ -148,6 +152,9 @@ def describe_crowd(row: Any, held: Any, rule: Any, pool: Any, ratio: float, need
     signs[SHARES + Sign.SHARED_SHARE] = shared / among if 0.0 < among < 400.0 else 0.0
     met, met_share = odd_company(held)
     signs[SHARES + Sign.MET], signs[SHARES + Sign.MET_SHARE] = met, met_share
+    with_one, share, with_three = together(held)
+    signs[SHARES + Sign.WITH], signs[SHARES + Sign.WITH_SHARE] = min(with_one, 400.0), share
+    signs[SHARES + Sign.WITH_THREE] = with_three
     slot, hour, day, week = tails(row, rule, pool)
     signs[SHARES + Sign.EXCESS_FAST] = min(max(slot, hour), EXCESS_MOST)
     signs[SHARES + Sign.EXCESS_SLOW] = min(max(day, week), EXCESS_MOST)

@@ -42,6 +42,9 @@ RECENT: Final = 48
 AWAITED: Final = 32
 """Actions of a suspect of which it is noted whether their actors go on, in each of two banks."""
 
+TOGETHER_WITH: Final = 6
+"""Others of whom it is counted how many actors a suspect shares with each of them."""
+
 POSITIONS: Final = 64
 """Positions on a results page that are told apart; the last stands for all beyond."""
 
@@ -211,6 +214,9 @@ SUSPECT = np.dtype(
         ("shared", np.uint64),  # bitmap of actors suspicious by themselves who were so on other suspects too
         ("odd", np.uint64),  # bitmap of actors who could be bought ones
         ("met", np.uint64),  # of these who were on other suspects too
+        ("with_whom", np.uint32, TOGETHER_WITH),  # those whom most of them served too: low bits of who it is
+        ("with_many", np.uint16, TOGETHER_WITH),  # how many of them did, at the least
+        ("with_of", np.uint16),  # of how many; saturating
         ("crowd_s", np.uint32, RECENT),  # ring: when the last actions came, seconds
         ("crowd_traits", np.uint16, RECENT),  # ring: the traits of their actors
         ("crowd_at", np.uint8),

@@ -103,6 +103,9 @@ def empty(pool: Suspects, place: int) -> None:
     held["shared"] = 0
     held["odd"] = 0
     held["met"] = 0
+    held["with_whom"][:] = 0
+    held["with_many"][:] = 0
+    held["with_of"] = 0
     held["crowd_at"] = 0
     held["crowd_held"] = 0
     held["await_bank"] = 0

@@ -92,7 +92,7 @@ _CHANNELS: Final = {
     "surges": _channel(
         "boostwatch.surges",
         "surges",
-        "Internal: packed meetings of accounts at targets, all in partition 0, where groups are looked for. Not an "
+        "Internal: packed visits of accounts to targets, all in partition 0, where groups are looked for. Not an "
         "interface; its format changes without notice.",
     ),
 }
@@ -145,7 +145,7 @@ def _messages() -> dict[str, Any]:
         },
         "surges": {
             "name": "surges",
-            "title": "Packed meetings",
+            "title": "Packed visits",
             "contentType": _BYTES,
             "payload": {"description": "lz4-compressed columns; internal."},
         },

@@ -1,4 +1,4 @@
-"""What the agents do with a batch: records to marked actions, blocks of actions and meetings to flags.
+"""What the agents do with a batch: records to marked actions, blocks of actions to flags and visits.
 
 A batch's own work is synchronous, on columns; between two batches the loop runs. What a batch causes is queued
 in order and awaited apart, so that several batches of a partition are on their way at once, and the ticket in

@@ -131,7 +131,7 @@ def build_app(settings: Settings, ledger: Ledger, lifecycle: Lifecycle, observer
 def add_agents(
     app: BatchApp, settings: Settings, actors: ActorsAgent, subjects: SubjectsAgent, groups: GroupsAgent
 ) -> None:
-    """Declare the agents: `actors` over the three input topics, `subjects` over the actions, `groups` over meetings."""
+    """Declare the agents: `actors` over the three input topics, `subjects` over the actions, `groups` over visits."""
 
     async def actors_agent(stream: Any) -> None:
         async for batch in stream:

@@ -127,7 +127,7 @@ class Metrics:
         )
         self.blocks = counter("action_blocks_total", "Blocks of actions sent from actors to subjects.")
         self.block_bytes = counter("action_block_bytes_total", "Bytes of those blocks, packed.")
-        self.surges = counter("surge_records_total", "Records of meetings sent from subjects to groups.")
+        self.surges = counter("surge_records_total", "Records of visits sent from subjects to groups.")
         self.surge_bytes = counter("surge_bytes_total", "Bytes of those records, packed.")
         self.repeated_actions = counter(
             "repeated_actions_total", "Actions dropped because an earlier block had brought them."

@@ -21,10 +21,14 @@ TRAINING: Final = tuple(zip(FAMILIES * 3, range(301, 313), strict=True))
 
 CALIBRATED_ON: Final = TRAINING[:8]
 
-CROWDS: Final = tuple(zip(FAMILIES * 4, range(501, 517), strict=True))
+CROWDS: Final = tuple(zip(FAMILIES * 8, (*range(501, 517), *range(541, 557)), strict=True))
 """What the trees that judge crowds are fitted on: a crowd is one case, however many act in it, so it takes more."""
 
-DENSE: Final = tuple(zip(FAMILIES * 2, range(721, 729), ("none", "all") * 2 + ("all", "none") * 2, strict=True))
+DENSE: Final = tuple(
+    zip(
+        FAMILIES * 4, (*range(721, 729), *range(741, 749)), (("none", "all") * 2 + ("all", "none") * 2) * 2, strict=True
+    )
+)
 """Besides: family, seed and optional fields of shorter ones with three episodes and attacks for each, half without any
 optional field, where an influx and a bought crowd are the most alike."""
 

@@ -70,7 +70,7 @@ class Publisher:
         return sent
 
     async def surges(self, value: bytes) -> Sent:
-        """Queue one record of meetings, for the one partition where they come together."""
+        """Queue one record of visits, for the one partition where they come together."""
         sent = await self._queued(self._surges, self._producer.submit(self._surges, value, partition=GROUPS_PARTITION))
         self._metrics.surges.inc()
         self._metrics.surge_bytes.inc(len(value))

@@ -90,7 +90,7 @@ PIPELINE = (
         "Answers to flags in a day, each counted once, and all records of their topic.",
     ),
     Panel(
-        "Meetings",
+        "Visits",
         "short",
         (
             ("sum(rate(boostwatch_surge_records_total[5m]))", "records"),
