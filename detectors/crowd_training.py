@@ -134,8 +134,8 @@ def asked_of(
 ) -> tuple[float, tuple[tuple[float, float], ...], int]:
     """Return the nats to ask for, what nats mean as a score, and the false flags that are left.
 
-    `nats` are of all looks so far (`convinced_by`). What is asked is `more` than the bound on flags needs: other
-    traffic costs more. That on episodes holds as it is.
+    `nats` are of all looks so far (`convinced_by`). What is asked is `more` than the bounds on flags and on episodes
+    need: other traffic costs more.
     """
     false: list[float] = []
     episodes: list[float] = []
@@ -147,7 +147,7 @@ def asked_of(
         right += strongest(found, part.attack > 0, part.attack)
     false.sort(reverse=True)
     episodes.sort(reverse=True)
-    least = max(_beyond(false, flags_most) + more, _beyond(episodes, episodes_most))
+    least = max(_beyond(false, flags_most), _beyond(episodes, episodes_most)) + more
     near = least - 1.5
     strengths = [value for value in right + false if value >= near]
     confirmed = [True for value in right if value >= near] + [False for value in false if value >= near]

@@ -155,7 +155,7 @@ def with_crowds(parts: Sequence[Recorded], before: Thresholds, budget: float) ->
         "crowds_command": f"boostwatch calibrate --crowds-only --budget {budget:g}",
         "crowds_budget": f"{budget:g} false flags per million account-days and kind over "
         f"{days:,.0f} account-days, and at most 1 of 200 of the benign episodes of its lane, each judged by trees that "
-        f"were fitted on other directories; asked for beyond what the flags need: {_margins()}",
+        f"were fitted on other directories; asked for beyond what both need: {_margins()}",
         "crowds_false_flags": ", ".join(told),
     }
     return Thresholds(before.version, provenance, kinds)
