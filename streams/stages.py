@@ -310,7 +310,8 @@ class Stages:
         }
         if self._groups:
             by_stage[GROUPS] = sum(
-                held.stage.bytes_resident + held.meetings.bytes_resident for held in self._groups.values()
+                held.stage.bytes_resident + held.meetings.bytes_resident + held.waiting.bytes_resident
+                for held in self._groups.values()
             )
         return by_stage
 

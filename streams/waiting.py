@@ -34,6 +34,9 @@ STEP_MS = 5_000
 ROWS_MAX = 131_072
 """Visits that wait at the most, some ten megabytes: where more come within `HOLD_MS`, the older half goes early."""
 
+ROW_BYTES = 80
+"""Of a visit that waits, about: its columns and its share of the names."""
+
 KEPT_VERSION = 1
 
 
@@ -96,6 +99,11 @@ class Waiting(KeptState):
 
     def __len__(self) -> int:
         return self._rows
+
+    @property
+    def bytes_resident(self) -> int:
+        """Bytes held: the records as they came, and the columns of what waits."""
+        return sum(len(record.came.value) for record in self._records) + self._rows * ROW_BYTES
 
     def take(self, surges: Surges, after: int) -> InTurn | None:
         """Take what a record has from behind the offset `after`; return what goes on now, None where nothing does."""

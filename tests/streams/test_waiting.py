@@ -163,6 +163,7 @@ def test_what_waits_is_bounded_and_the_oldest_go_first() -> None:
     waiting = Waiting(rows_max=10)
     gone = [row[1] for one in surges_of(list(range(100))) for row in rows_of(waiting.take(one, -1))]
     assert len(waiting) <= 10
+    assert 0 < waiting.bytes_resident < 10_000
     assert gone == list(range(100 - len(waiting)))
 
 
