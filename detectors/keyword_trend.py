@@ -28,8 +28,9 @@ class KeywordTrend(OnlineDetector):
 
     The test is that of `FollowerSpike`; a search without a click weighs a little more for fake, one with a click
     more against, since news makes everybody search *and* read; it weighs double where hardly any search brings a
-    click. Where the suspicious searches click on a result that is itself under suspicion, they push that result
-    (`KeywordRanking`), and no trend is flagged.
+    click, and nothing where clicks are not sent at all. With the shipped thresholds trees judge instead what the
+    searchers have in common and what they click (`detectors.crowd`). Where the suspicious searches click on a result
+    that is itself under suspicion, they push that result (`KeywordRanking`), and no trend is flagged.
 
     Examples:
         >>> detector = KeywordTrend()

@@ -17,7 +17,7 @@ from detectors.visits import COLUMNS, VisitStage
 from schemas.flags import encode_flag
 from streams.stages import GROUPS, Stages
 from streams.surges import Surges, pack_all, unpack
-from streams.waiting import HOLD_MS, ROWS_MAX, InTurn, Waiting
+from streams.waiting import HOLD_MS, InTurn, Waiting
 from tests.detectors.batches import DAY_MS, MINUTE_MS, SECOND_MS, START_MS
 from tests.detectors.states import Keeper
 from tests.detectors.test_lockstep import Row, actions_of, bustle, gang
@@ -159,7 +159,6 @@ def test_what_was_seen_before_does_not_come_again() -> None:
 
 
 def test_what_waits_is_bounded_and_the_oldest_go_first() -> None:
-    assert ROWS_MAX > 10_000
     waiting = Waiting(rows_max=10)
     gone = [row[1] for one in surges_of(list(range(100))) for row in rows_of(waiting.take(one, -1))]
     assert len(waiting) <= 10
