@@ -13,26 +13,32 @@ from detectors.compiled import compiled
 from detectors.deciding import judge_crowd
 from detectors.gate import gate
 from detectors.subject_rows import SLOT_MS
-from detectors.suspects import NO_LOOK, holds
+from detectors.suspects import FIRST_LOOK, NO_LOOK, first_look, holds
 
 if TYPE_CHECKING:
     from detectors.subject_kernel import State
 
 
 @compiled
-def look_again(state: State, due_ms: int) -> int:
-    """Look at the suspects whose time has come by `due_ms`, until one is found out; return its place, else -1.
+def look_until(state: State, clock: int) -> tuple[int, int]:
+    """Look at the suspects whose time has come by `clock`, in the order of their times, until one is found out.
 
-    Called again it goes on with the others.
+    Return its place, -1 for none, and when it was looked at, ms. Called again it goes on with the others.
     """
     looks = state.suspects.looks
-    for place in range(len(looks)):
-        if looks[place] > due_ms:
-            continue
-        looks[place] = NO_LOOK
-        if is_found_out(state, place, due_ms):
-            return place
-    return -1
+    due_ms = first_look(state.suspects)
+    while due_ms <= clock:
+        following = NO_LOOK
+        for place in range(len(looks)):
+            if looks[place] > due_ms:
+                following = min(following, int(looks[place]))
+                continue
+            looks[place] = NO_LOOK
+            if is_found_out(state, place, due_ms):
+                return place, due_ms
+        due_ms = following
+        state.suspects.counters[FIRST_LOOK] = due_ms
+    return -1, 0
 
 
 @compiled

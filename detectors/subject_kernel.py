@@ -31,6 +31,7 @@ from detectors.deciding import (
 )
 from detectors.hash_index import FREE, View, find, find_or_insert, mix, touch
 from detectors.onward import ONWARD, is_awaited
+from detectors.second_look import look_until
 from detectors.sketches import popcount
 from detectors.subject_rows import CLICKS, FOLLOWS, LIKES, SEARCHES, SLOT_MS
 from detectors.suspects import Suspects, give_back, looks_due, take_place
@@ -40,8 +41,9 @@ from schemas.columns import Verb
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-ALL_DONE, TIME_DUE, NEEDS_ROOM, SPOKE = 0, 1, 2, 3
-"""Why `walk` came back, in `State.out`: at the end; before an action, twice; after an action."""
+ALL_DONE, TIME_DUE, NEEDS_ROOM, SPOKE, FOUND_OUT = 0, 1, 2, 3, 4
+"""Why `walk` came back, in `State.out`: at the end; before an action, twice; after an action; before an action, with a
+quiet suspect's place and when it was looked at (ms) from FIRST_CODE on."""
 
 REASON, CLOCK, ROOM_LANE, AT, TOLD, WANTED, FIRST_CODE = 0, 1, 2, 3, 4, 5, 6
 """Places in `State.out`; AT is the action that it is at. TOLD is how many rows it speaks of, each with `SAID` numbers
@@ -277,6 +279,22 @@ def follow_on(state: State, verb: int, action: Action, clock: int) -> None:
 
 
 @compiled
+def what_is_due(state: State, clock: int, due_ms: int) -> int:
+    """Look at the quiet suspects whose time has come. Return why to come back before the next action, or ALL_DONE.
+
+    Looks are due every few seconds of event time and hardly one finds anything, so they are no reason by themselves.
+    """
+    if clock >= due_ms:
+        return TIME_DUE
+    if looks_due(state.suspects, clock):
+        place, look_ms = look_until(state, clock)
+        if place >= 0:
+            state.out[FIRST_CODE], state.out[FIRST_CODE + 1] = place, look_ms
+            return FOUND_OUT
+    return ALL_DONE
+
+
+@compiled
 def walk(state: State, columns: Columns, start_at: int, others_ms: int, clock: int, due_ms: int) -> int:
     """Apply actions from `start_at` on. Return the first one that is not yet applied.
 
@@ -295,8 +313,8 @@ def walk(state: State, columns: Columns, start_at: int, others_ms: int, clock: i
     for index in range(start_at, len(columns.ts)):
         clock = max(clock, min(columns.watermark[index], others_ms))
         out[CLOCK] = clock
-        if clock >= due_ms or looks_due(state.suspects, clock):
-            out[REASON] = TIME_DUE
+        out[REASON] = what_is_due(state, clock, due_ms)
+        if out[REASON] != ALL_DONE:
             return index
         out[AT] = index
         action = action_at(columns, index)

@@ -19,13 +19,14 @@ from detectors.kept_state import KeptState, Part
 from detectors.lifecycle import Lifecycle
 from detectors.models import LaneModels
 from detectors.pools import EPOCH_MS, close_epoch
-from detectors.second_look import look_again
+from detectors.second_look import look_until
 from detectors.sources import LAST_MS, Sources
 from detectors.subject_kernel import (
     ALL_DONE,
     CLOCK,
     FIRST_CODE,
     FIRST_WANTED,
+    FOUND_OUT,
     NEEDS_ROOM,
     REASON,
     ROOM_LANE,
@@ -48,7 +49,7 @@ from detectors.subject_state import (
     read_clocks,
     suspects_part,
 )
-from detectors.suspects import JUDGED, first_look, looks_due
+from detectors.suspects import JUDGED, looks_due
 from detectors.tables import Tables, columns_of
 from schemas.hashing import hash_id
 from schemas.verdicts import Judgement
@@ -127,6 +128,9 @@ class SubjectStage(KeptState):
                 flags += self._on_time()
             elif reason == NEEDS_ROOM:
                 flags += self._make_room(int(out[ROOM_LANE]))
+            elif reason == FOUND_OUT:
+                flags += self._tip(int(out[FIRST_CODE]), int(out[FIRST_CODE + 1]))
+                self._due_ms = self._next_due()
             else:
                 flags += self._hear(actions, at - 1)
         return flags
@@ -205,9 +209,10 @@ class SubjectStage(KeptState):
         if self._epoch < 0:
             self._epoch = self._clock_ms // EPOCH_MS
         while True:
-            look_ms, due = int(first_look(state.suspects)), self._next_due()
-            if look_ms <= self._clock_ms and look_ms < due:
-                flags += self._look_again(look_ms)
+            due = self._next_due()
+            found, look_ms = look_until(state, min(self._clock_ms, due - 1))
+            if found >= 0:
+                flags += self._tip(found, look_ms)
             elif due > self._clock_ms:
                 break
             elif due < (self._epoch + 1) * EPOCH_MS and (flag := self._life.close_next(state, self._clock_ms)):
@@ -217,14 +222,10 @@ class SubjectStage(KeptState):
         self._due_ms = due
         return flags
 
-    def _look_again(self, due_ms: int) -> list[Flag]:
-        """Look at the quiet suspects whose time has come."""
-        flags: list[Flag] = []
-        state = self._tables.state
-        while (place := int(look_again(state, due_ms))) >= 0:
-            held = state.suspects.places[place]
-            flags += self._life.tip(state, int(held["lane"]), int(held["row"]), due_ms)
-        return flags
+    def _tip(self, place: int, now_ms: int) -> list[Flag]:
+        """Open an episode about a quiet suspect whose crowd was found out at `now_ms`."""
+        held = self._tables.state.suspects.places[place]
+        return self._life.tip(self._tables.state, int(held["lane"]), int(held["row"]), now_ms)
 
     def _next_due(self) -> int:
         return min(self._life.due_ms(self._tables.state), (self._epoch + 1) * EPOCH_MS)
