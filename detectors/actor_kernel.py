@@ -12,9 +12,9 @@ from detectors.actor_features import REMOVAL, describe, place_of
 from detectors.actor_rows import SECONDS_MAX, age_row, learn, learn_device, met_before
 from detectors.actor_traits import traits_of
 from detectors.compiled import compiled, inlined
-from detectors.dedup import REPEATED, TOO_FULL, SeenView, note, seek
+from detectors.dedup import REPEATED, TOO_FULL, SeenView, ask_seen, note, seek
 from detectors.faded import recall
-from detectors.hash_index import NO_ROOM, View, find_or_insert
+from detectors.hash_index import NO_ROOM, View, ask_row, ask_slot, find_or_insert
 from detectors.onward import ONWARD, await_onward, went_on
 from detectors.population import GROUPS, count_on, keep_up
 from detectors.rhythm_model import judge
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 MARK_MAX = 127
 """A mark is an int8: 7.9 nats either way. One action may not decide alone."""
 
+
+AHEAD = 3
+"""How many events of a topic ahead memory is asked for: one takes longer than memory does."""
 
 LIKES, FOLLOWS, SEARCHES = Topic.LIKES.value, Topic.FOLLOWS.value, Topic.SEARCHES.value
 Seen = tuple[SeenView, SeenView, SeenView]
@@ -141,6 +144,7 @@ def mark_events(
     for turn in range(at[0], len(turns)):
         topic = turns[turn, 0]
         for place in range(max(at[1], turns[turn, 1]), turns[turn, 2]):
+            _ask_ahead(arena, seen, rhythms.table, topic, place, events)
             ts, arrival, event = events.ts[place], events.arrival[place], events.event[place]
             slot = _seek(seen, topic, event, arrival, times.remembered_ms)
             if slot == TOO_FULL:
@@ -185,6 +189,24 @@ def mark_events(
         at[1] = 0
     at[0] = len(turns)
     return Need.NOTHING.value
+
+
+@inlined
+def _ask_ahead(arena: View, seen: Seen, rhythms: View, topic: int, place: int, events: EventColumns) -> None:
+    """Ask for the memory that this topic's next events need: others come between them, of which each does the same."""
+    if place + AHEAD >= len(events.event):
+        return
+    later, next_one = place + AHEAD, place + 1
+    ask_slot(arena, events.actor[later])
+    ask_slot(rhythms, events.actor[later])
+    if topic == LIKES:
+        ask_seen(seen[LIKES], events.event[later])
+    elif topic == FOLLOWS:
+        ask_seen(seen[FOLLOWS], events.event[later])
+    else:
+        ask_seen(seen[SEARCHES], events.event[later])
+    ask_row(arena, events.actor[next_one])
+    ask_row(rhythms, events.actor[next_one])
 
 
 @inlined

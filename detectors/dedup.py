@@ -16,6 +16,7 @@ from detectors.compiled import compiled, inlined
 from detectors.hash_index import LOAD_MAX, PROBE_MAX, mix
 from detectors.state import Increment, SnapshotMismatchError
 from schemas.hashing import hash_bytes
+from schemas.words import prefetch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,6 +46,18 @@ class SeenView(NamedTuple):
 
 
 @inlined
+def _home(view: SeenView, key: np.uint64) -> int:
+    """Return the slot where an id wants to be."""
+    return int(np.int64(mix(key, view.counters[_SEED]) & np.uint64(len(view.slots) - 1)))
+
+
+@inlined
+def ask_seen(view: SeenView, key: np.uint64) -> None:
+    """Ask for the memory where `seek` will begin, some events before it does (`hash_index.ask_slot`)."""
+    prefetch(view.slots.ctypes.data + view.slots.itemsize * _home(view, key))
+
+
+@inlined
 def seek(view: SeenView, key: np.uint64, arrival: int, remembered_ms: int) -> int:
     """Return the slot in which to `note` this id, `REPEATED` where it was seen, or `TOO_FULL`. Changes nothing.
 
@@ -53,7 +66,7 @@ def seek(view: SeenView, key: np.uint64, arrival: int, remembered_ms: int) -> in
     collide make it `TOO_FULL`, and the rebuild scatters them under another seed (`detectors.hash_index`).
     """
     mask = len(view.slots) - 1
-    slot = int(np.int64(mix(key, view.counters[_SEED]) & np.uint64(mask)))
+    slot = _home(view, key)
     reusable = -1
     for probes in range(mask + 2):
         if probes == PROBE_MAX:
@@ -86,7 +99,7 @@ def note(view: SeenView, slot: int, key: np.uint64, arrival: int) -> None:
 def _enter_all(view: SeenView, keys: NDArray[np.uint64], arrivals: NDArray[np.int64]) -> None:
     mask = len(view.slots) - 1
     for place in range(len(keys)):
-        slot = int(np.int64(mix(keys[place], view.counters[_SEED]) & np.uint64(mask)))
+        slot = _home(view, keys[place])
         while view.slots[slot]["key"] != np.uint64(0) and view.slots[slot]["key"] != keys[place]:
             slot = (slot + 1) & mask
         note(view, slot, keys[place], arrivals[place])

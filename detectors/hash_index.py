@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from detectors.compiled import allocating, compiled, inlined
+from schemas.words import prefetch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,6 +26,12 @@ LOAD_MAX = 0.6
 PROBE_MAX = 512
 """Slots looked at before the seed is changed. At a load of 0.6 chance alone needs this many about once in
 1e21 insertions."""
+
+ASKED_SLOTS = 8
+"""Slots looked at for a row to ask for: one cache line's."""
+
+LINE_BYTES = 64
+"""Of a cache line, on all processors that servers have."""
 
 NO_ROOM = -1
 """`find`: the key is not there. `find_or_insert`: call `Arena.make_room` and come again."""
@@ -85,6 +92,36 @@ def find(view: View, key: np.uint64) -> int:
             return _row(word)
         slot = (slot + 1) & mask
     return NO_ROOM
+
+
+@inlined
+def ask_slot(view: View, key: np.uint64) -> None:
+    """Ask for the memory where a search for `key` will begin, some actions before it does.
+
+    Tables are larger than the processor's caches, and a loop over actions would wait for each of them in turn.
+    """
+    slot = _home(_half(key, view.counters[SEED]), len(view.slots) - 1)
+    prefetch(view.slots.ctypes.data + 8 * slot)
+
+
+@inlined
+def ask_row(view: View, key: np.uint64) -> None:
+    """Ask for the memory of the row of `key`, whose slot was asked for some actions ago."""
+    mask = len(view.slots) - 1
+    half = _half(key, view.counters[SEED])
+    slot = _home(half, mask)
+    for _ in range(ASKED_SLOTS):
+        word = view.slots[slot]
+        if word == np.uint64(0):
+            return
+        if (word ^ half) >> np.uint64(32) == np.uint64(0):
+            size = view.rows.itemsize
+            begin = view.rows.ctypes.data + _row(word) * size
+            for at in range(0, size, LINE_BYTES):
+                prefetch(begin + at)
+            prefetch(begin + size - 1)
+            return
+        slot = (slot + 1) & mask
 
 
 @inlined

@@ -1,4 +1,4 @@
-"""Eight bytes at once: the loads and products that NumPy's arrays do not offer to a compiled loop.
+"""What NumPy's arrays do not offer to a compiled loop: loads of eight bytes at once, their products, prefetches.
 
 Buffers are told by the address of their first byte (`array.ctypes.data`, which the caller keeps alive): an array
 that is handed from function to function is counted at each, which costs more than what is done with it.
@@ -11,7 +11,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
+from numba.extending import intrinsic, overload
 
 PAD_BYTES = 8
 """What a buffer needs behind its last byte, so that a load there stays inside of it."""
@@ -72,3 +72,29 @@ def trailing_zeros(_context: Any, word: Any) -> Any:
         return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
 
     return types.uint64(word), code
+
+
+@intrinsic
+def _prefetch(_context: Any, address: Any) -> Any:  # noqa: ARG001  # Numba reads the name
+    def code(target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        pointer, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [pointer, number, number, number])
+        function = builder.module.declare_intrinsic("llvm.prefetch", [pointer], kind)
+        # To read, to be kept as near as can be, of data.
+        told = [ir.Constant(number, value) for value in (0, 3, 1)]
+        builder.call(function, [builder.inttoptr(arguments[0], pointer), *told])
+        return target.get_dummy_value()
+
+    return types.void(types.intp), code
+
+
+def prefetch(address: int) -> None:
+    """Ask for the cache line at an address and do not wait for it; not compiled it does nothing."""
+
+
+@overload(prefetch)
+def _compiled_prefetch(address: Any) -> Any:  # noqa: ARG001  # Numba reads the name
+    def asked(address: Any) -> Any:
+        return _prefetch(address)
+
+    return asked
