@@ -37,9 +37,15 @@ class Trait(IntFlag):
 class Names(Protocol):
     """Gives the string behind a hash that occurs in the actions it comes with."""
 
+    __slots__ = ()
+
     def find(self, key: int) -> str | None:
         """Return the id or query hashed to `key`, or None where it was not carried."""
         ...
+
+    def find_all(self, keys: NDArray[np.uint64]) -> list[str | None]:
+        """Return those behind some hashes, shape (k,), in their order."""
+        return [self.find(key) for key in keys.tolist()]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from detectors.actions import Names
 from detectors.actor_kernel import EventColumns, MarkedColumns
 from schemas.columns import ABSENT
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from schemas.flags import Flag
 
 
-class EventNames:
+class EventNames(Names):
     """The strings behind the hashes of a batch of events, looked up only when somebody asks for one."""
 
     def __init__(self, events: Events) -> None:

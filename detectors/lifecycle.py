@@ -91,8 +91,7 @@ class Lifecycle:
 
     def take_names(self, actions: Actions, wanted: NDArray[np.int64]) -> None:
         """Note down the names that the loop wanted, shape (`SAID` k,): see `subject_kernel.WANTED`."""
-        for index, place, generation, sampled in wanted.reshape(-1, SAID).tolist():
-            self.notebook.take_down(place, generation, actions, index, sampled=bool(sampled))
+        self.notebook.take_down(actions, wanted.reshape(-1, SAID))
 
     def _learn_gated(self, state: State, lane: int, row: Any, gated: int) -> None:
         suspect = int(row["suspect"])

@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from detectors.suspects import SAMPLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from numpy.typing import NDArray
 
     from detectors.actions import Actions
 
@@ -34,27 +38,46 @@ class Notebook:
         """Note down what the action at `index` names of the suspect in `place`, who has just been told of it."""
         sampled = int(held["sampled"])
         new = 0 < sampled <= SAMPLE and int(held["sample"][sampled - 1]) == int(actions.actor[index])
-        self.take_down(place, int(held["generation"]), actions, index, sampled=new)
+        self.take_down(actions, np.array([[index, place, int(held["generation"]), new]], np.int64))
 
-    def take_down(self, place: int, generation: int, actions: Actions, index: int, *, sampled: bool) -> None:
-        """Note down the same; `sampled` says whether the action's actor is new in the suspect's sample."""
-        find = actions.names.find
-        noted = self._noted.get(place)
-        if noted is None or noted.generation != generation:
-            subject = int(actions.subject[index])
-            owner, item = int(actions.owner[index]), int(actions.item[index])
-            # An id that its source did not carry is told by its hash, which is at least the same every time.
-            noted = Noted(
-                generation,
-                find(subject) or f"#{subject:016x}",
-                find(owner) if owner else None,
-                find(item) if item else None,
-            )
-            self._noted[place] = noted
-        if sampled:
-            name = find(int(actions.actor[index]))
-            if name is not None and name not in noted.actors:
+    def take_down(self, actions: Actions, wanted: NDArray[np.int64]) -> None:
+        """Note down what some actions name of suspects, in their order.
+
+        `wanted`, shape (k, 4), is of each the action, the suspect's place and its generation, and whether the action's
+        actor is new in the suspect's sample.
+        """
+        rows = wanted[:, 0]
+        subject, owner, item, actor = (
+            column[rows] for column in (actions.subject, actions.owner, actions.item, actions.actor)
+        )
+        new = np.array(self._are_new(wanted.tolist()), np.bool_)
+        asked = np.concatenate([subject[new], owner[new], item[new], actor[wanted[:, 3] != 0]])
+        names = dict(zip(asked.tolist(), actions.names.find_all(asked), strict=True))
+        columns = (new.tolist(), subject.tolist(), owner.tolist(), item.tolist(), actor.tolist())
+        for (_, place, generation, sampled), fresh, hit, served, clicked, who in zip(
+            wanted.tolist(), *columns, strict=True
+        ):
+            if fresh:
+                self._noted[place] = Noted(
+                    generation,
+                    # An id that its source did not carry is told by its hash, which is at least the same every time.
+                    names[hit] or f"#{hit:016x}",
+                    names[served] if served else None,
+                    names[clicked] if clicked else None,
+                )
+            noted = self._noted[place]
+            if sampled and (name := names[who]) is not None and name not in noted.actors:
                 noted.actors.append(name)
+
+    def _are_new(self, wanted: list[list[int]]) -> list[bool]:
+        """Say of which rows of `take_down` the suspect is not noted down before them."""
+        holders: dict[int, int | None] = {}
+        new = []
+        for _, place, generation, _ in wanted:
+            noted = self._noted.get(place)
+            new.append(holders.get(place, noted and noted.generation) != generation)
+            holders[place] = generation
+        return new
 
     def of(self, place: int) -> Noted:
         """Return what is noted of the suspect in `place`, which has been noted down before."""

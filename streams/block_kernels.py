@@ -239,7 +239,7 @@ def read_columns(raw: NDArray[np.uint8], rows: int, keys: int, verb_max: int, ma
 
 
 class Index(NamedTuple):
-    """Where keys are among n: found by `row_of`."""
+    """Where keys are among n: found by `row_of`. Loops take its fields apart, for which a call takes a third."""
 
     slots: NDArray[np.int32]  # 2^(64 - shift), at least twice n: places, -1 where empty
     seed: np.uint64
@@ -250,38 +250,41 @@ def index_of(keys: NDArray[np.uint64], seed: int) -> Index:
     """Make the index of n keys; of equal ones the first is found."""
     bits = max(3, (2 * len(keys)).bit_length())
     index = Index(np.full(1 << bits, -1, np.int32), np.uint64(seed), np.uint64(64 - bits))
-    _enter_all(keys, index)
+    _enter_all(keys, *index)
     return index
 
 
 @inlined
-def _seek(keys: NDArray[np.uint64], index: Index, key: np.uint64) -> int:
+def _seek(keys: NDArray[np.uint64], slots: NDArray[np.int32], seed: np.uint64, shift: np.uint64, key: np.uint64) -> int:
     """Return the slot of a key, or the empty one where it belongs."""
-    slots = index.slots
-    slot = int(np.int64(((key ^ index.seed) * _SCATTER) >> index.shift))
+    slot = int(np.int64(((key ^ seed) * _SCATTER) >> shift))
     while slots[slot] >= 0 and keys[slots[slot]] != key:
         slot = (slot + 1) & (len(slots) - 1)
     return slot
 
 
 @compiled
-def _enter_all(keys: NDArray[np.uint64], index: Index) -> None:
+def _enter_all(keys: NDArray[np.uint64], slots: NDArray[np.int32], seed: np.uint64, shift: np.uint64) -> None:
     for place in range(len(keys)):
-        slot = _seek(keys, index, keys[place])
-        if index.slots[slot] < 0:
-            index.slots[slot] = place
+        slot = _seek(keys, slots, seed, shift, keys[place])
+        if slots[slot] < 0:
+            slots[slot] = place
 
 
 @compiled
-def row_of(keys: NDArray[np.uint64], index: Index, key: np.uint64) -> int:
+def row_of(
+    keys: NDArray[np.uint64], slots: NDArray[np.int32], seed: np.uint64, shift: np.uint64, key: np.uint64
+) -> int:
     """Return the place of a key, -1 where it is none of them."""
-    return int(index.slots[_seek(keys, index, key)])
+    return int(slots[_seek(keys, slots, seed, shift, key)])
 
 
 @allocating
-def rows_of(keys: NDArray[np.uint64], index: Index, wanted: NDArray[np.uint64]) -> NDArray[np.int32]:
+def rows_of(
+    keys: NDArray[np.uint64], slots: NDArray[np.int32], seed: np.uint64, shift: np.uint64, wanted: NDArray[np.uint64]
+) -> NDArray[np.int32]:
     """Return the place of each wanted key, shape (k,), -1 where it is none of them."""
     rows = np.empty(len(wanted), np.int32)
     for place in range(len(wanted)):
-        rows[place] = index.slots[_seek(keys, index, wanted[place])]
+        rows[place] = slots[_seek(keys, slots, seed, shift, wanted[place])]
     return rows

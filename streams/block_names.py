@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from detectors.actions import Names
 from schemas.compiled import compiled
 from schemas.texts import Texts
 from schemas.words import load8
@@ -107,8 +108,8 @@ def join_names(parts: Sequence[Some]) -> tuple[bytes, int]:
     return b"".join([_TEXT_BYTES.pack(len(text)), *columns, text]), sum(map(len, keys))
 
 
-class NameTable:
-    """Hashes, shape (n,), and the UTF-8 of their names. It is `detectors.actions.Names`."""
+class NameTable(Names):
+    """Hashes, shape (n,), and the UTF-8 of their names."""
 
     __slots__ = ("_ends", "_index", "_lengths", "_text", "keys")
 
@@ -133,7 +134,7 @@ class NameTable:
 
     def some(self, wanted: NDArray[np.uint64]) -> Some:
         """Return what the block carries of some hashes, shape (k,), once each in the order of the table."""
-        found = rows_of(self.keys, self._indexed(), wanted)
+        found = rows_of(self.keys, *self._indexed(), wanted)
         carried = np.zeros(len(self.keys), np.bool_)
         carried[found[found >= 0]] = True
         rows = np.flatnonzero(carried & (self._lengths > 0))
@@ -147,11 +148,23 @@ class NameTable:
 
     def find(self, key: int) -> str | None:
         """Return the name behind a hash, or None where the block does not carry it."""
-        row = row_of(self.keys, self._indexed(), np.uint64(key))
+        row = row_of(self.keys, *self._indexed(), np.uint64(key))
         if row < 0 or not self._lengths[row]:
             return None
         end = int(self._ends[row])
         return str(self._text[end - int(self._lengths[row]) : end], "utf-8", "surrogatepass")
+
+    def find_all(self, keys: NDArray[np.uint64]) -> list[str | None]:
+        """Return the names behind some hashes, shape (k,), None where the block does not carry one."""
+        if not len(self):
+            return [None] * len(keys)
+        rows = rows_of(self.keys, *self._indexed(), keys)
+        text, lengths = self._text, np.where(rows < 0, 0, self._lengths[rows])
+        ends = self._ends[rows]
+        return [
+            str(text[end - length : end], "utf-8", "surrogatepass") if length else None
+            for end, length in zip(ends.tolist(), lengths.tolist(), strict=True)
+        ]
 
     def _indexed(self) -> Index:
         if self._index is None:

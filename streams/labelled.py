@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import xxhash
 
+from detectors.actions import Actions, Names
 from detectors.actors import ActorStage
 from detectors.fitting import Labelled, Surge
 from detectors.settings import ActorSettings, DetectorSettings
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from detectors.actions import Actions
     from detectors.calibration import Thresholds
     from detectors.marks import MarkModel
     from schemas.flags import Flag
@@ -74,7 +74,7 @@ class Recorded:
 
 
 @dataclass(frozen=True, slots=True)
-class _Named:
+class _Named(Names):
     """The ids that the truth speaks of; a recording's other ids would fill the memory and are told by their hash."""
 
     ids: dict[int, str]

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from detectors.actions import Actions
+from detectors.actions import Actions, Names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from detectors.actions import Names
     from detectors.actors import Marked
     from schemas.flags import Flag
 
@@ -48,7 +47,8 @@ class InOrder(NamedTuple):
         return self.actions.take(np.arange(start, end)), sources
 
 
-class _AnyNames(NamedTuple):
+@dataclass(frozen=True)
+class _AnyNames(Names):
     """The names of several batches: what one has not, another may."""
 
     each: Sequence[Names]

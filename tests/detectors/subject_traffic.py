@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from detectors.actions import MARK_SCALE, Actions, Trait
+from detectors.actions import MARK_SCALE, Actions, Names, Trait
 from detectors.calibration import Thresholds, untrained
 from detectors.settings import DetectorSettings
 from detectors.subjects import SPECS, SubjectStage
@@ -30,7 +30,7 @@ NO_TRAIT = Trait(0)
 
 
 @dataclass
-class Known:
+class Known(Names):
     """The names behind the hashes of a batch."""
 
     strings: dict[int, str] = field(default_factory=dict)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from detectors.actions import Actions
+from detectors.actions import Actions, Names
 from detectors.group_evidence import MEMBERS_MIN, score_of
 from detectors.lockstep import QUIET_MS, GroupStage
 from detectors.state import SnapshotMismatchError
@@ -25,7 +25,7 @@ from tests.detectors.states import Keeper
 GANG, FANS, PEOPLE, OWNERS, NOTES = 1, 2, 3, 4, 5
 
 
-class Told:
+class Told(Names):
     """Names every hash after itself."""
 
     def find(self, key: int) -> str:

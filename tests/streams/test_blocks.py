@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from detectors.actions import Actions, partition_of
+from detectors.actions import Actions, Names, partition_of
 from detectors.onward import ONWARD
 from schemas.columns import Verb
 from schemas.hashing import hash_id
@@ -43,7 +43,7 @@ COLUMNS = [field.name for field in fields(Actions) if field.name != "names"]
 HEADER = BlockHeader("likes", 3, 100, 180, 1_764_000_000_000)
 
 
-class Known:
+class Known(Names):
     def __init__(self, names: Mapping[int, str]) -> None:
         self._names = names
 
@@ -244,6 +244,9 @@ def test_names_of_subjects_owners_and_items_come_along(
     for key in np.concatenate([actions.subject, actions.owner, actions.item]).tolist():
         assert names.find(key) == (actions.names.find(key) if key else None)
     assert names.find(12345) is None
+    asked = np.concatenate([actions.subject, actions.item, actions.actor, np.array([12345], np.uint64)])
+    assert names.find_all(asked) == [names.find(key) for key in asked.tolist()]
+    assert names.find_all(asked[:0]) == []
 
 
 def test_actors_that_stand_out_are_named_always_and_others_now_and_then() -> None:
