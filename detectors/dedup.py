@@ -165,7 +165,9 @@ class SeenIds:
             order = np.lexsort((keys, arrivals))[forgotten:]
             keys, arrivals = keys[order], arrivals[order]
             self._evicted += forgotten
-        self._view = self._empty(slots, int(self._view.counters[_SEED]) + 1)
+        # Another seed only where ids collide: under the same one they lie in nearly the same order, which caches like.
+        used, limit, seed = self._view.counters.tolist()
+        self._view = self._empty(slots, seed if more or used >= limit else seed + 1)
         _enter_all(self._view, keys, arrivals)
         return forgotten
 
@@ -214,8 +216,9 @@ class SeenIds:
         self._journal, self._journaled = [], 0
 
     def _entries(self) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-        held = self._view.slots[self._view.slots["key"] != 0]
-        return held["key"].copy(), held["arrival"].copy()
+        slots = self._view.slots
+        held = slots["key"] != 0
+        return slots["key"][held], slots["arrival"][held]
 
     def _empty(self, slots: int, seed: int) -> SeenView:
         limit = min(int(LOAD_MAX * slots), self._entries_max)

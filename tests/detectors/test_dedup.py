@@ -171,6 +171,14 @@ def test_ids_chosen_to_collide_are_scattered_under_another_seed() -> None:
     assert int(seen.view().counters[2]) > 0
 
 
+def test_a_table_that_only_grows_keeps_its_seed_and_with_it_the_order_of_its_ids() -> None:
+    keys = spread(np.arange(20_000))
+    seen = SeenIds(REMEMBERED_MS)
+    assert all(take(seen, keys, np.zeros(len(keys))))
+    assert not any(take(seen, keys, np.zeros(len(keys))))
+    assert int(seen.view().counters[2]) == 0
+
+
 def test_equal_contents_give_equal_snapshots_whatever_the_order() -> None:
     keys = spread(np.arange(3_000))
     one, other = SeenIds(REMEMBERED_MS), SeenIds(REMEMBERED_MS)
