@@ -17,7 +17,7 @@ from detectors.faded import recall
 from detectors.hash_index import NO_ROOM, View, ask_row, ask_slot, find_or_insert
 from detectors.onward import ONWARD, await_onward, went_on
 from detectors.population import GROUPS, count_on, keep_up
-from detectors.rhythm_model import judge
+from detectors.rhythm_model import KEPT_RATIO, judge
 from detectors.rhythm_rows import FROM_ACTIONS, keep_rhythm
 from detectors.watermark import is_late, watermark_after
 from schemas.columns import Topic, Verb
@@ -278,7 +278,7 @@ def _watch(
     if len(habits) > 0:
         for bank in range(habits.shape[1]):
             _copy(rhythms.model[0]["habits"][bank], habits[place, bank])
-    if ratio >= 1.0 or kept["open"]:
+    if ratio >= 1.0 or (kept["open"] and ratio >= KEPT_RATIO):
         rhythms.said[SAID_ROW], rhythms.ratio[0] = rhythm, ratio
 
 

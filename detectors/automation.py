@@ -13,7 +13,7 @@ from detectors.answers import DISMISSED_MS, Answered, Answers, AnswersKept, Past
 from detectors.evidence import number, percent
 from detectors.kept_state import read_part, write_part
 from detectors.rhythm_features import FIRST_HABIT, HABITS, Habit, weigh_habit
-from detectors.rhythm_model import HABIT_NAMES
+from detectors.rhythm_model import HABIT_NAMES, KEPT_RATIO
 from detectors.rhythm_rows import BANKS, TURN
 from detectors.settings import DAY_MS, HOUR_MS, MINUTE_MS
 from detectors.state import SnapshotMismatchError
@@ -35,9 +35,6 @@ Key = Annotated[int, Meta(ge=1)]
 """The hash of an account's id."""
 
 NEVER_MS: Final = 2**62
-
-KEPT_RATIO: Final = 0.5
-"""An open episode goes on while its account keeps this share of the threshold."""
 
 QUIET_TURNS: Final = 3
 QUIET_MS, QUIET_MS_MAX = 12 * HOUR_MS, 2 * DAY_MS

@@ -26,6 +26,9 @@ MODEL_VERSION = 1
 AGREE_SHARE = 0.5
 """Each bank alone must reach this share of the threshold that their mean must reach."""
 
+KEPT_RATIO = 0.5
+"""An open episode goes on while its account keeps this share of the threshold."""
+
 MODEL = np.dtype(
     [
         ("curves", np.float64, (HABITS, KNOTS)),
