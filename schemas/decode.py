@@ -106,17 +106,21 @@ def _name_wide(data: bytes, out: Scanned, count: int, keywords: bytes) -> tuple[
     starts, sizes = out.starts[_SUBJECT], out.sizes[_SUBJECT]
     wide = np.flatnonzero(sizes[:count] <= WIDE)
     begins, ends = starts[wide], starts[wide] + WIDE - sizes[wide]
-    found = [keyword_of(data[begin:end]) for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
-    unread = [entry for entry, one in zip(wide.tolist(), found, strict=True) if one is None]
+    queries = [data[begin:end] for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
+    found = list(map(keyword_of, queries))
     made = [one for one in found if one is not None]
     if not made:
-        return keywords, unread
-    named = wide[[one is not None for one in found]] if unread else wide
-    lengths = np.array([len(keyword) for keyword, _ in made], np.int64)
-    starts[named] = len(keywords) + np.cumsum(lengths) - lengths
-    sizes[named] = lengths
-    out.hashes[Slot.SUBJECT, named] = np.array([hashed for _, hashed in made], np.uint64)
-    return b"".join([keywords, *(keyword for keyword, _ in made)]), unread
+        return keywords, wide.tolist()
+    unread: list[int] = []
+    if len(made) < len(found):
+        valid = np.array([one is not None for one in found])
+        wide, unread = wide[valid], wide[~valid].tolist()
+    texts, hashes = zip(*made, strict=True)
+    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+    starts[wide] = len(keywords) + np.cumsum(lengths) - lengths
+    sizes[wide] = lengths
+    out.hashes[Slot.SUBJECT, wide] = np.fromiter(hashes, np.uint64, len(hashes))
+    return b"".join((keywords, *texts)), unread
 
 
 def _events(
