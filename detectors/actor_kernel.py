@@ -205,8 +205,8 @@ def _ask_ahead(arena: View, seen: Seen, rhythms: View, topic: int, place: int, e
         ask_seen(seen[FOLLOWS], events.event[later])
     else:
         ask_seen(seen[SEARCHES], events.event[later])
-    ask_row(arena, events.actor[next_one])
-    ask_row(rhythms, events.actor[next_one])
+    ask_row(arena, events.actor[next_one], arena.rows.itemsize)
+    ask_row(rhythms, events.actor[next_one], rhythms.rows.itemsize)
 
 
 @inlined

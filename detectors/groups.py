@@ -16,9 +16,10 @@ import numpy as np
 
 from detectors.arena import Arena
 from detectors.compiled import compiled, inlined
-from detectors.hash_index import FREE, NO_ROOM, View, find, find_or_insert, mix, rows_for, touch
+from detectors.hash_index import FREE, NO_ROOM, View, ask_slot, find, find_or_insert, mix, rows_for, touch
 from detectors.restraint import LEVEL, count_pair, is_watched, keep_pace, place_of_owner
 from detectors.visits import OTHERS
+from schemas.words import prefetch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -155,6 +156,11 @@ def excess(row: Any, one: float, other: float, actions: float) -> float:
 
 
 @inlined
+def _line_of(lines: NDArray[np.uint64], key: np.uint64) -> int:
+    return int(np.int64(key >> np.uint64(32))) & (len(lines) - 1)
+
+
+@inlined
 def _meet_first(
     lines: NDArray[np.uint64], dirty: NDArray[np.uint8], key: np.uint64, ts: np.int64, when: np.uint64
 ) -> tuple[int, int]:
@@ -162,7 +168,7 @@ def _meet_first(
 
     Return (-1, 0) where they did not.
     """
-    line = int(np.int64(key >> np.uint64(32))) & (len(lines) - 1)
+    line = _line_of(lines, key)
     at = 2
     for cell in range(2, WORDS, 2):
         if lines[line, cell] == key:
@@ -264,6 +270,20 @@ def _is_left_out(
     return not (theirs >= 0 and actors.rows[theirs]["linked"])
 
 
+@inlined
+def _ask_for(pairs: View, lines: NDArray[np.uint64], meetings: Columns, place: int) -> None:
+    """Ask for the memory of all pairs of a meeting: nearly all are in a table of 32 MB, each somewhere else."""
+    if place >= len(meetings.ts):
+        return
+    for each in range(OTHERS):
+        other = meetings.others[place, each]
+        if other == np.uint64(0):
+            break
+        key = pair_of(meetings.actor[place], other)
+        ask_slot(pairs, key)
+        prefetch(lines.ctypes.data + _line_of(lines, key) * lines.itemsize * WORDS)
+
+
 @compiled
 def take_meetings(tables: Tables, meetings: Columns, start: int, due_ms: int, heard: Heard) -> tuple[int, int]:
     """Count meetings from `start` on. Return how far it came, and why it came back."""
@@ -274,6 +294,7 @@ def take_meetings(tables: Tables, meetings: Columns, start: int, due_ms: int, he
     cells = CELLS * len(lines)
     others, columns = meetings.others, meetings
     for place in range(start, len(columns.ts)):
+        _ask_for(pairs, lines, columns, place + 1)
         ts, actor = columns.ts[place], columns.actor[place]
         keep_pace(state, owners, ts, cells)
         if actors.counters[FREE] < 1 or pairs.counters[FREE] < OTHERS:

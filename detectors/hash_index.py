@@ -105,8 +105,8 @@ def ask_slot(view: View, key: np.uint64) -> None:
 
 
 @inlined
-def ask_row(view: View, key: np.uint64) -> None:
-    """Ask for the memory of the row of `key`, whose slot was asked for some actions ago."""
+def ask_row(view: View, key: np.uint64, size: int) -> None:
+    """Ask for the first `size` bytes of the row of `key`, whose slot was asked for some actions ago."""
     mask = len(view.slots) - 1
     half = _half(key, view.counters[SEED])
     slot = _home(half, mask)
@@ -115,8 +115,7 @@ def ask_row(view: View, key: np.uint64) -> None:
         if word == np.uint64(0):
             return
         if (word ^ half) >> np.uint64(32) == np.uint64(0):
-            size = view.rows.itemsize
-            begin = view.rows.ctypes.data + _row(word) * size
+            begin = view.rows.ctypes.data + _row(word) * view.rows.itemsize
             for at in range(0, size, LINE_BYTES):
                 prefetch(begin + at)
             prefetch(begin + size - 1)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from detectors.company import keep_company
-from detectors.compiled import compiled
+from detectors.compiled import compiled, inlined
 from detectors.crowd_onward import go_on
 from detectors.deciding import (
     CLOSED,
@@ -29,7 +29,7 @@ from detectors.deciding import (
     suspect,
     weigh,
 )
-from detectors.hash_index import FREE, View, find, find_or_insert, mix, touch
+from detectors.hash_index import FREE, View, ask_row, ask_slot, find, find_or_insert, mix, touch
 from detectors.onward import ONWARD, is_awaited
 from detectors.second_look import look_until
 from detectors.sketches import popcount
@@ -55,6 +55,9 @@ SAID = 4
 FIRST_WANTED = FIRST_CODE + 2 * SAID
 WANTED_MAX = 256
 OUT_SIZE = FIRST_WANTED + WANTED_MAX * SAID
+
+AHEAD = 4
+"""How many actions ahead it is asked for the memory in which rows are found."""
 
 KEEP_CLICKS = 1.0 - 1.0 / 48.0
 """What a click leaves of the count before it: a result that has earned its clicks for months may be pushed today."""
@@ -278,6 +281,30 @@ def follow_on(state: State, verb: int, action: Action, clock: int) -> None:
         note_onward(state, state.likes, LIKES, action)
 
 
+@inlined
+def _ask_for(state: State, columns: Columns, index: int, near: bool) -> None:  # noqa: FBT001
+    """Ask for the memory of the rows of an action: when it is near for them, before for where they are found."""
+    if index >= len(columns.ts):
+        return
+    verb, subject, item = columns.verb[index], columns.subject[index], columns.item[index]
+    if verb == LIKE:
+        _ask(state.likes, subject, near)
+    elif verb == FOLLOW:
+        _ask(state.follows, subject, near)
+    elif verb == SEARCH:
+        _ask(state.searches, subject, near)
+        if item != np.uint64(0):
+            _ask(state.clicks, pair_key(subject, item), near)
+
+
+@inlined
+def _ask(view: View, key: np.uint64, near: bool) -> None:  # noqa: FBT001
+    if near:
+        ask_row(view, key, view.rows.itemsize)
+    else:
+        ask_slot(view, key)
+
+
 @compiled
 def what_is_due(state: State, clock: int, due_ms: int) -> int:
     """Look at the quiet suspects whose time has come. Return why to come back before the next action, or ALL_DONE.
@@ -317,6 +344,8 @@ def walk(state: State, columns: Columns, start_at: int, others_ms: int, clock: i
         if out[REASON] != ALL_DONE:
             return index
         out[AT] = index
+        _ask_for(state, columns, index + AHEAD, False)
+        _ask_for(state, columns, index + 1, True)
         action = action_at(columns, index)
         verb = columns.verb[index]
         room = True

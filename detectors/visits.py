@@ -19,7 +19,7 @@ import numpy as np
 
 from detectors.arena import Arena
 from detectors.compiled import compiled, inlined
-from detectors.hash_index import FREE, NO_ROOM, View, find_or_insert, mix
+from detectors.hash_index import FREE, LINE_BYTES, NO_ROOM, View, ask_row, ask_slot, find_or_insert, mix
 from detectors.kept_state import KeptState, Part, read_part, write_part
 from schemas.columns import Verb
 
@@ -45,6 +45,9 @@ CROWD_TOLD = CROWD_MAX / 2
 
 TARGETS_MAX = 50_000
 """Targets remembered: only those of the last minutes matter."""
+
+AHEAD = 8
+"""How many actions ahead memory is asked for."""
 
 GONE_SHARE = 1 / 4
 """Share of the targets that go at once at the bound: choosing them is a pass over all."""
@@ -198,12 +201,25 @@ def make_way(targets: Arena, targets_max: int) -> None:
         targets.make_room()
 
 
+@inlined
+def _key_of(target: np.uint64) -> np.uint64:
+    return mix(target, np.int64(3)) | np.uint64(1)
+
+
+@inlined
+def _ask_ahead(view: View, subjects: NDArray[np.uint64], place: int) -> None:
+    """Ask for the memory of the targets that come next."""
+    if place + AHEAD < len(subjects):
+        ask_slot(view, _key_of(subjects[place + AHEAD]))
+        ask_row(view, _key_of(subjects[place + AHEAD // 2]), LINE_BYTES)
+
+
 @compiled
 def come_to(
     view: View, words: NDArray[np.uint64], target: np.uint64, actor: np.uint64, ts: np.int64
 ) -> tuple[int, bool]:
     """Return the row of a target to which an account comes, NO_ROOM for none, and whether it is the first there."""
-    row, new = find_or_insert(view, mix(target, np.int64(3)) | np.uint64(1), ts)
+    row, new = find_or_insert(view, _key_of(target), ts)
     if row == NO_ROOM:
         return row, False
     held = view.rows[row]
@@ -271,6 +287,7 @@ def visit(
             continue
         if made + OTHERS >= len(found.rows):
             return place, made
+        _ask_ahead(view, actions.subject, place)
         ts, actor = actions.ts[place], actions.actor[place]
         row, new = come_to(view, words, actions.subject[place], actor, ts)
         if row == NO_ROOM:
