@@ -278,13 +278,18 @@ def _undescribed() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 
 
 def _accepted(events: Events, out: MarkedColumns, names: EventNames) -> tuple[Actions, NDArray[np.int32]]:
-    """Return the accepted events as actions, each behind what its actor goes on from (`detectors.onward`).
+    """Return the accepted events as actions, with their rows.
 
-    With them come their rows.
+    Before each action with which an actor goes on stands one that tells it of what that actor had hit
+    (`detectors.onward`).
     """
-    rows = np.flatnonzero(out.outcome == Outcome.ACCEPTED).astype(np.int32)
-    # Usually all were accepted: then the columns need no copy.
-    chosen: slice | NDArray[np.int32] = slice(None) if len(rows) == len(events) else rows
+    rows = np.flatnonzero(out.outcome == Outcome.ACCEPTED)
+    goes_on = np.flatnonzero(out.onward[rows] != ABSENT)
+    told = goes_on + np.arange(len(goes_on))
+    chosen: slice | NDArray[np.intp] = slice(None)
+    # Where all were accepted and nobody goes on the columns need no copy.
+    if len(rows) < len(events) or len(told):
+        rows = chosen = np.insert(rows, goes_on, rows[goes_on])
     device = events.device[chosen]
     actions = Actions(
         ts=events.ts[chosen],
@@ -300,18 +305,8 @@ def _accepted(events: Events, out: MarkedColumns, names: EventNames) -> tuple[Ac
         traits=out.traits[chosen],
         names=names,
     )
-    goes_on = out.onward[rows] != ABSENT
-    return _with_onward(actions, rows, out, goes_on) if goes_on.any() else (actions, rows)
-
-
-def _with_onward(
-    actions: Actions, rows: NDArray[np.int32], out: MarkedColumns, goes_on: NDArray[np.bool_]
-) -> tuple[Actions, NDArray[np.int32]]:
-    """Put before each action with which an actor goes on a row that tells it of what that actor had hit."""
-    twice = 1 + goes_on.astype(np.intp)
-    both = actions.take(np.repeat(np.arange(len(rows)), twice))
-    told = (np.cumsum(twice) - twice)[goes_on]
-    both.subject[told], both.verb[told] = out.onward[rows[goes_on]], out.onward_verb[rows[goes_on]]
-    for column in (both.owner, both.item, both.position, both.device, both.mark, both.traits):
-        column[told] = 0
-    return both, np.repeat(rows, twice)
+    if len(told):
+        actions.subject[told], actions.verb[told] = out.onward[rows[told]], out.onward_verb[rows[told]]
+        for column in (actions.owner, actions.item, actions.position, actions.device, actions.mark, actions.traits):
+            column[told] = 0
+    return actions, rows.astype(np.int32)
