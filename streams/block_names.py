@@ -56,27 +56,23 @@ class Gathered(NamedTuple):
         return b"".join([_TEXT_BYTES.pack(len(text)), *columns])
 
 
-def gather(columns: Sequence[Sequence[Sequence[str | None]]], places: NDArray[np.int64]) -> Gathered:
-    """Put names together that stand in columns of equal length: name i in column `places[i, 0]`, row `places[i, 1]`.
+def gather(
+    columns: Sequence[Sequence[Sequence[str | None]]], column: NDArray[np.int64], row: NDArray[np.integer]
+) -> Gathered:
+    """Put names together that stand in columns of equal length: name i in column `column[i]`, row `row[i]`.
 
     A column is given as pieces, one behind the other. In a column below 0 there is no name.
     """
-    texts = [[Texts.over(piece) for piece in column] for column in columns]
-    buffers = [[np.frombuffer(piece.buffer, np.uint8) for piece in column] for column in texts]
-    column, row = places[:, 0], places[:, 1]
-    sizes = np.stack([np.concatenate([piece.sizes for piece in pieces]) for pieces in texts])[column, row]
-    sizes = sizes.astype(np.int64)
+    pieces = [Texts.over(piece) for each in columns for piece in each]
+    buffers = [np.frombuffer(piece.buffer, np.uint8) for piece in pieces]
+    place = column * (sum(map(len, pieces)) // len(columns)) + row
+    sizes = np.concatenate([piece.sizes for piece in pieces])[place].astype(np.int64)
     sizes[(column < 0) | (sizes < 0) | (sizes > NAME_BYTES_MAX)] = 0
-    ends = np.zeros(len(places) + 1, np.int64)
+    ends = np.zeros(len(place) + 1, np.int64)
     np.cumsum(sizes, out=ends[:-1])
-    starts = np.stack(
-        [
-            np.concatenate([piece.starts + buffer.ctypes.data for piece, buffer in zip(pieces, own, strict=True)])
-            for pieces, own in zip(texts, buffers, strict=True)
-        ]
-    )
-    text = np.empty(int(ends[-2]) if len(places) else 0, np.uint8)
-    _copy(starts[column, row], ends, text)
+    starts = [piece.starts + buffer.ctypes.data for piece, buffer in zip(pieces, buffers, strict=True)]
+    text = np.empty(int(ends[-2]) if len(place) else 0, np.uint8)
+    _copy(np.concatenate(starts)[place], ends, text)
     del buffers  # the addresses hold until here
     return Gathered(sizes.astype(np.uint16), ends, text)
 

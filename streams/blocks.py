@@ -203,7 +203,7 @@ class _Rows:
         rows = rows if self._order is None else rows[self._order]
         places = tables.places[:used]
         columns = list(zip(*(origin.texts for origin in origins), strict=True))
-        return gather(columns, np.column_stack([places[:, 0], rows[places[:, 1]]]))
+        return gather(columns, places[:, 0], rows[places[:, 1]])
 
 
 def _sealed(
@@ -256,7 +256,7 @@ def _found(actions: Actions, keys: NDArray[np.uint64]) -> Gathered:
     """Return the names behind hashes."""
     find = actions.names.find
     names = [find(key) if key != ABSENT else None for key in keys.tolist()]
-    return gather([[names]], np.column_stack([np.zeros(len(keys), np.int64), np.arange(len(keys))]))
+    return gather([[names]], np.zeros(len(keys), np.int64), np.arange(len(keys)))
 
 
 def _seal(raw: bytes, rows: int, names: int, parts: int) -> bytes:
