@@ -13,7 +13,7 @@ from detectors.compiled import compiled
 from detectors.deciding import judge_crowd
 from detectors.gate import gate
 from detectors.subject_rows import SLOT_MS
-from detectors.suspects import FIRST_LOOK, NO_LOOK, first_look, holds
+from detectors.suspects import FIRST_LOOK, NO_LOOK, holds
 
 if TYPE_CHECKING:
     from detectors.subject_kernel import State
@@ -26,7 +26,8 @@ def look_until(state: State, clock: int) -> tuple[int, int]:
     Return its place, -1 for none, and when it was looked at, ms. Called again it goes on with the others.
     """
     looks = state.suspects.looks
-    due_ms = first_look(state.suspects)
+    # None is due before this: a pass that finds none at it says when the first one is.
+    due_ms = int(state.suspects.counters[FIRST_LOOK])
     while due_ms <= clock:
         following = NO_LOOK
         for place in range(len(looks)):

@@ -34,7 +34,7 @@ from detectors.onward import ONWARD, is_awaited
 from detectors.second_look import look_until
 from detectors.sketches import popcount
 from detectors.subject_rows import CLICKS, FOLLOWS, LIKES, SEARCHES, SLOT_MS
-from detectors.suspects import Suspects, give_back, looks_due, take_place
+from detectors.suspects import Suspects, give_back, take_place
 from detectors.windows import U16_MAX
 from schemas.columns import Verb
 
@@ -313,11 +313,10 @@ def what_is_due(state: State, clock: int, due_ms: int) -> int:
     """
     if clock >= due_ms:
         return TIME_DUE
-    if looks_due(state.suspects, clock):
-        place, look_ms = look_until(state, clock)
-        if place >= 0:
-            state.out[FIRST_CODE], state.out[FIRST_CODE + 1] = place, look_ms
-            return FOUND_OUT
+    place, look_ms = look_until(state, clock)
+    if place >= 0:
+        state.out[FIRST_CODE], state.out[FIRST_CODE + 1] = place, look_ms
+        return FOUND_OUT
     return ALL_DONE
 
 

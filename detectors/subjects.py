@@ -49,7 +49,7 @@ from detectors.subject_state import (
     read_clocks,
     suspects_part,
 )
-from detectors.suspects import JUDGED, looks_due
+from detectors.suspects import FIRST_LOOK, JUDGED
 from detectors.tables import Tables, columns_of
 from schemas.hashing import hash_id
 from schemas.verdicts import Judgement
@@ -166,8 +166,8 @@ class SubjectStage(KeptState):
         if least is None or least <= self._clock_ms:
             return []
         self._clock_ms = least
-        due = self._clock_ms >= self._due_ms or looks_due(self._tables.state.suspects, self._clock_ms)
-        return self._on_time() if due else []
+        first_look_ms = int(self._tables.state.suspects.counters[FIRST_LOOK])
+        return self._on_time() if self._clock_ms >= min(self._due_ms, first_look_ms) else []
 
     def answerable(self) -> list[str]:
         """Return the ids of the flags that can be answered: those of open episodes, and the last that are over."""

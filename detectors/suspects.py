@@ -169,22 +169,6 @@ def look_sooner(pool: Suspects, place: int, due_ms: int) -> None:
 
 
 @compiled
-def first_look(pool: Suspects) -> int:
-    """Return when the first look is due, ms; NO_LOOK where none is."""
-    first = NO_LOOK
-    for due in pool.looks:
-        first = min(first, int(due))
-    pool.counters[FIRST_LOOK] = first
-    return first
-
-
-@compiled
-def looks_due(pool: Suspects, clock: int) -> bool:
-    """Return whether a look is due; asked before every action, so it looks through the places only now and then."""
-    return bool(clock >= pool.counters[FIRST_LOOK] and clock >= first_look(pool))
-
-
-@compiled
 def holds(rows: Any, held: Any, place: int) -> bool:
     """Return whether a place's row is still there: a subject that came back after its row went has another one.
 
