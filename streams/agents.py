@@ -115,6 +115,12 @@ class ActorsAgent(Agent):
             self._sources.get(batch.source, time.monotonic())
             await self._gatherer.add(batch, outgoing, self._with_letters(batch, sent, letters))
 
+    async def end_round(self) -> None:
+        """Let go on what was made since the last time, once the batch that is being worked on is done."""
+        async with self.turn:
+            pass
+        await self._gatherer.send()
+
     def _made(
         self, batch: FetchedBatch, decoded: tuple[Events, Sequence[Refusal]], marked: Marked
     ) -> tuple[Outgoing, list[Letter]]:

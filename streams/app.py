@@ -78,6 +78,12 @@ class BatchApp(faust.App):
     aligner: Aligner
     lifecycle: Lifecycle
     observer: Observer
+    actors: ActorsAgent | None = None
+
+    async def end_round(self) -> None:
+        """Let go on what came of the inputs: all that was fetched of them together is worked on."""
+        if self.actors is not None:
+            await guarded(self.actors.end_round(), self.lifecycle)
 
     def _create_directories(self) -> None:
         """Make none: there are no tables, and an image's root is read-only."""
@@ -95,6 +101,7 @@ def transport_options(settings: Settings) -> TransportOptions:
         records_max=settings.batch_records_max,
         session_timeout_ms=settings.session_timeout_ms,
         rebalance_timeout_ms=max(60_000, settings.session_timeout_ms),
+        prompt_topics=frozenset({settings.topic_actions}),
     )
 
 
@@ -148,6 +155,7 @@ def add_agents(
     inputs = app.topic(*settings.input_topics.values(), schema=BatchSchema(), acks=False, internal=False)
     actions = app.topic(settings.topic_actions, schema=BatchSchema(), acks=False, internal=False)
     surges = app.topic(settings.topic_surges, schema=BatchSchema(), acks=False, internal=False)
+    app.actors = actors
     app.agent(inputs, name="actors")(actors_agent)
     app.agent(actions, name="subjects")(subjects_agent)
     app.agent(surges, name="groups")(groups_agent)

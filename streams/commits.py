@@ -17,7 +17,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +97,7 @@ class Ledger:
         if ticket.state is not State.QUEUED:
             return False
         ticket.state = State.STARTED
+        self.wake()
         return True
 
     def finish(self, ticket: Ticket) -> None:
@@ -147,6 +148,17 @@ class Ledger:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
         while self.in_flight_batches:
+            left = deadline - loop.time()
+            if left <= 0:
+                return False
+            await self.wait_changed(left)
+        return True
+
+    async def wait_begun(self, tickets: Collection[Ticket], timeout_s: float) -> bool:
+        """Wait until these batches are begun or dropped; False where that took longer than `timeout_s`."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
+        while any(ticket.state is State.QUEUED for ticket in tickets):
             left = deadline - loop.time()
             if left <= 0:
                 return False

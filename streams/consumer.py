@@ -23,6 +23,7 @@ from faust.types import ConsumerMessage
 from streams.commits import Partition
 from streams.consumer_thread import BatchConsumerThread
 from streams.errors import BrokerError
+from streams.outgoing import TOGETHER_S
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -148,11 +149,15 @@ class BatchConsumer(driver.Consumer):
                 if not (self.aligner.takes(batch.source) and self.aligner.add(batch)):
                     await self._hand_over([batch], batch)
         self.aligner.look(reached)
+        together = None
         for together in self.aligner.ready(self.ledger.busy):
             await asyncio.sleep(0)
             if not self._flows(generation):
                 return False
             await self._hand_over(together.batches, together)
+        # Its agent takes them in this order, so what came of this round is complete with the last of them.
+        if together is not None and await self.ledger.wait_begun(together.tickets, TOGETHER_S):
+            await self.app.end_round()
         return True
 
     def _flows(self, generation: int) -> bool:

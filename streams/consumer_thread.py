@@ -21,6 +21,7 @@ from faust.transport.drivers import aiokafka as driver
 from streams.alignment import Reached
 from streams.commits import Partition
 from streams.fetched import continues, take_raw
+from streams.lanes import fetch_in_lanes
 from streams.record_batches import keep_fetched_bytes
 
 if TYPE_CHECKING:
@@ -29,10 +30,10 @@ if TYPE_CHECKING:
     from streams.consumer import BatchConsumer
     from streams.fetched import RawFetch
 
-COLLECT_BYTES = 256 * 1024
+COLLECT_BYTES = 1 << 20
 """While nothing is left behind, the broker collects this much before it answers a fetch, for `fetch_wait_ms` at the
 most. A batch costs about a millisecond whatever is in it, so at a thousand events a second spread over some dozens
-of partitions, a batch for every few events would keep a whole core busy."""
+of partitions, a batch for every few events would keep a whole core busy. It is some ten thousand events."""
 
 COLLECT_S = 0.1
 """While more is to be had at once, what small fetches bring is put together for this long, for the same reason."""
@@ -51,6 +52,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     def _create_consumer(self, loop: asyncio.AbstractEventLoop) -> AIOKafkaConsumer:  # noqa: ARG002
         options = self.consumer.options
         keep_fetched_bytes()
+        fetch_in_lanes()
         return AIOKafkaConsumer(
             client_id=options.client_id,
             group_id=self.app.conf.id,
@@ -104,6 +106,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         if consumer._closed or fetcher._closed:
             raise ConsumerStoppedError
         consumer._coordinator.check_errors()
+        fetcher.prompt_topics = self.consumer.options.prompt_topics
         with fetcher._subscriptions.fetch_context():
             return await self._take(fetcher, active_partitions, time.monotonic() + (timeout or 0.0), max_records or 1)
 

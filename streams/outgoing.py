@@ -1,8 +1,8 @@
 """Puts the actions of several batches together into one block for each subject partition, and finishes their tickets.
 
 A block costs a third of a millisecond from being packed to having been applied, whatever is in it, and a batch becomes
-one for nearly every subject partition. So what comes within a moment, of all topics and partition numbers, goes
-together.
+one for nearly every subject partition. So what was fetched together, of all topics and partition numbers, goes on
+together, as soon as it is worked on.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from streams.publish import Publisher, Sent
     from streams.sources import Sources
 
-TOGETHER_S = 0.05
-"""How long actions wait for those of other batches: a flag follows the event that tipped it by that much more."""
+TOGETHER_S = 0.1
+"""How long actions wait at the most for those that were fetched with them, where work on these takes that long."""
 
 ROWS_MAX = 16_384
 """Actions that are not kept waiting: beyond that, a block costs little beside what is in it."""

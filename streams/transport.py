@@ -28,9 +28,9 @@ PRODUCE_BATCH_BYTES_MAX = 256 * 1024
 """Records go together up to this: well under the 1 MiB that a broker takes by default, so that only a record
 that is too large by itself is ever refused for its size."""
 
-PRODUCE_LINGER_MS = 5
-"""How long records for a partition wait for company: those of one moment. Actions have waited for each other before
-(`streams.outgoing`), so what could still come is a few flags."""
+PRODUCE_LINGER_MS = 0
+"""How long records for a partition wait for company: not at all. Actions have waited for each other before
+(`streams.outgoing`), and what comes while a request is on its way goes with the next."""
 
 PRODUCE_REQUEST_BYTES_MAX = 64 << 20
 """No bound of ours: a record too large for its topic is for the broker to refuse, which knows the topic's limit."""
@@ -61,6 +61,8 @@ class TransportOptions:
     """How long a record may wait for its acknowledgement, all attempts together. A minute without Kafka fits in it;
     after that the worker ends, and its supervisor decides."""
     check_crcs: bool = True
+    prompt_topics: frozenset[str] = frozenset()
+    """What is fetched as soon as it is there, where everything else is collected for `fetch_wait_ms`."""
 
 
 class BatchProducer(driver.Producer):

@@ -4,7 +4,7 @@ What grows with the number of partitions is the number of blocks: n actions that
 B = P (1 - (1 - 1/P)^n) of them on average. An event costs a, and b for each block that it makes, where a and b come
 from the runs with the fewest and the most partitions; those between say whether that is true. A worker of many does as
 much less than one alone as an event costs it more. Partitions are 16 a worker; what a worker makes of all its
-partitions within the time for which actions wait for each other goes together.
+partitions of one round of fetches goes together.
 """
 
 from __future__ import annotations
@@ -12,13 +12,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from streams.outgoing import ROWS_MAX, TOGETHER_S
+from streams.outgoing import ROWS_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 PARTITIONS_A_WORKER = 16
 FIXED_POINT_ROUNDS = 50
+
+ROUND_S = 0.05
+"""What goes together at 200,000 events/s: a fetch of 1 MiB (`streams.consumer_thread.COLLECT_BYTES`)."""
 """Rate and batch depend on each other; this many rounds are far more than they need to agree."""
 
 
@@ -64,7 +67,7 @@ def rate_of(workers: int, costs: Costs, processors_a_worker: float) -> tuple[flo
     rate = 0.0
     for _ in range(FIXED_POINT_ROUNDS):
         rate = workers * processors_a_worker * 1e6 / costs.of_event(blocks_an_event(partitions, records))
-        made = max(1.0, rate / workers * TOGETHER_S)
+        made = max(1.0, rate / workers * ROUND_S)
         records = min(ROWS_MAX, (records + made) / 2)
     return rate, records
 

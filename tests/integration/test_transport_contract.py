@@ -15,11 +15,14 @@ from typing import Any
 import aiokafka
 import faust
 import pytest
+from aiokafka.client import AIOKafkaClient
+from aiokafka.consumer import consumer as kafka_consumer
 from aiokafka.consumer.fetcher import Fetcher, FetchError, FetchResult, PartitionRecords
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import Assignment, SubscriptionState, TopicPartitionState
 from aiokafka.producer.message_accumulator import BatchBuilder, MessageAccumulator
 from aiokafka.producer.sender import Sender as ProducerSender
+from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.memory_records import MemoryRecords
 from faust.serializers.schemas import Schema
@@ -31,6 +34,7 @@ from mode.threads import QueueServiceThread
 
 from streams.consumer import BatchConsumer
 from streams.consumer_thread import BatchConsumerThread
+from streams.lanes import LanedFetcher
 from streams.transport import SCHEME, BatchProducer, Transport
 
 PINS = {"faust-streaming": "0.15.3", "mode-streaming": "0.7.1", "aiokafka": "0.14.0"}
@@ -52,7 +56,11 @@ RELIED_ON: dict[Any, tuple[str, ...]] = {
     Service: ("should_stop", "started", "crash_reason", "wait_until_stopped"),
     # Called or read.
     aiokafka.AIOKafkaConsumer: ("seek_to_committed", "commit"),
-    Fetcher: ("_notify", "_create_fetch_waiter", "fetched_records", "_proc_fetch_request"),
+    Fetcher: (
+        "_notify", "_create_fetch_waiter", "fetched_records", "_proc_fetch_request", "_select_read_replica",
+        "_get_actions_per_node",
+    ),
+    kafka_consumer: ("Fetcher",),
     FetchResult: ("check_assignment", "has_more", "_update_position"),
     FetchError: ("check_raise",),
     GroupCoordinator: ("check_errors",),
@@ -76,6 +84,7 @@ SET_IN_INIT: dict[Any, tuple[str, ...]] = {
     FetchResult: ("_partition_records",),
     PartitionRecords: ("_records", "next_fetch_offset"),
     TopicPartitionState: ("highwater",),
+    FetchRequest: ("_max_wait_ms", "_min_bytes"),
     aiokafka.AIOKafkaConsumer: ("_subscription", "_coordinator", "_fetcher", "_closed", "_max_poll_records"),
     faust_consumer.Consumer: ("flow_active", "_active_partitions", "callback"),
     GroupCoordinator: ("generation",),
@@ -125,6 +134,14 @@ def test_every_attribute_that_is_read_is_still_set(owner: Any) -> None:
         (MessageAccumulator, "MessageBatch(tp, builder, self._batch_ttl"),
         (ProducerSender._fail_all, "task.cancelled()"),
         (Fetcher._proc_fetch_request, "MemoryRecords(part_data[-1])"),
+        # A broker is told apart by what `_select_read_replica` returns, in all of it.
+        (Fetcher._get_actions_per_node, "node_id = self._select_read_replica(tp)"),
+        (Fetcher._get_actions_per_node, "node_id in self._in_flight"),
+        (Fetcher._get_actions_per_node, "fetch_requests.append((node_id, req))"),
+        (Fetcher._fetch_requests_routine, "self._proc_fetch_request(assignment, node_id, request)"),
+        (Fetcher._proc_fetch_request, "self._client.send(node_id, request)"),
+        (aiokafka.AIOKafkaConsumer.start, "self._fetcher = Fetcher("),
+        (AIOKafkaClient._get_conn, "conn_id = (node_id, group)"),
     ],
 )
 def test_what_is_overridden_is_still_called_where_it_was(caller: Any, called: str) -> None:
@@ -136,6 +153,7 @@ def test_overrides_take_what_they_are_given() -> None:
         (BatchConsumer, driver.Consumer),
         (BatchConsumerThread, driver.AIOKafkaConsumerThread),
         (BatchProducer, driver.Producer),
+        (LanedFetcher, Fetcher),
     ):
         for name, function in vars(ours).items():
             above = getattr(theirs, name, None)

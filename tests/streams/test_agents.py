@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 
 from schemas.columns import Topic
 from schemas.decode import decode_batch
-from streams.agents import misrouted_keys
+from streams.agents import ActorsAgent, misrouted_keys
 from streams.commits import Ledger, Partition
 from streams.completion import Completion
 from streams.errors import ProduceFailed
@@ -85,3 +86,23 @@ def test_a_batch_whose_record_was_refused_is_never_done_and_stops_the_worker() -
     committable, failure = finished_after(acknowledged, refused)
     assert committable == {}
     assert isinstance(failure, ProduceFailed)
+
+
+def test_what_a_round_brought_goes_on_when_the_last_of_it_is_worked_on() -> None:
+    sent: list[str] = []
+
+    async def send() -> None:
+        sent.append("all")
+
+    async def run() -> None:
+        nothing = cast("Any", None)
+        gatherer = cast("Any", SimpleNamespace(send=send))
+        agent = ActorsAgent({}, nothing, nothing, nothing, nothing, nothing, nothing, gatherer)
+        async with agent.turn:
+            ending = asyncio.ensure_future(agent.end_round())
+            await asyncio.sleep(0.01)
+            assert not sent
+        await asyncio.wait_for(ending, 10)
+
+    asyncio.run(run())
+    assert sent == ["all"]

@@ -126,6 +126,22 @@ def test_waiting_ends_when_all_is_done_and_gives_up_in_time() -> None:
     assert asyncio.run(settle()) == (False, True)
 
 
+def test_who_waits_until_a_batch_is_begun_hears_of_a_dropped_one_too() -> None:
+    async def run() -> None:
+        ledger = Ledger(9, 1 << 20)
+        first, second = (ledger.open(Partition("likes", 0), offset, offset + 1, 1) for offset in (0, 1))
+        waiting = asyncio.ensure_future(ledger.wait_begun([first, second], 60))
+        await asyncio.sleep(0)
+        assert ledger.start(first)
+        await asyncio.sleep(0.01)
+        assert not waiting.done()
+        ledger.drop_queued()
+        assert await asyncio.wait_for(waiting, 10)
+        assert not await ledger.wait_begun([ledger.open(Partition("likes", 1), 0, 1, 1)], 0.01)
+
+    asyncio.run(run())
+
+
 @given(st.data())
 def test_the_committed_offset_is_the_unbroken_run_of_done_batches(data: st.DataObject) -> None:
     book = ledger()
