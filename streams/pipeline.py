@@ -23,10 +23,13 @@ from schemas.flags import Mode
 from schemas.texts import differing
 from streams.block_parts import BlockHeader
 from streams.blocks import pack, unpack
+from streams.checkpoint_log import CheckpointLog
+from streams.settings import HOUR_MS
 from streams.surges import pack_all as pack_surges
 from streams.surges import unpack as unpack_surges
 
 if TYPE_CHECKING:
+    from detectors.state import StageState
     from streams.settings import Settings
 
 SHIPPED = "shipped"
@@ -34,12 +37,8 @@ MARKS = "marks.json"
 THRESHOLDS = "thresholds.json"
 RHYTHM = "rhythm.json"
 
-_WARM_UP = {
-    Topic.LIKES: b'{"event_id":"e","ts":1,"actor_id":"a","action":"like","note_id":"n","author_id":"b"}',
-    Topic.FOLLOWS: b'{"event_id":"e","ts":1,"actor_id":"a","action":"follow","target_id":"b"}',
-    Topic.SEARCHES: b'{"event_id":"e","ts":1,"actor_id":"a","query":"q","clicked_note_id":"n",'
-    b'"clicked_author_id":"b","position":1}',
-}
+_RUSH = 150
+"""Accounts in the warm-up that act on one subject within seconds: enough that it is looked at closely."""
 
 
 @cache
@@ -86,25 +85,45 @@ def build_group_stage(settings: Settings) -> GroupStage:
 
 
 def warm_up(settings: Settings) -> None:
-    """Load the models and compile the loops, so that neither happens while records wait."""
-    actors, subjects = build_actor_stage(settings), build_subject_stage(settings)
-    for topic, value in _WARM_UP.items():
-        events, _ = decode_batch(topic, [value], None)
+    """Load the models and compile the loops, so that neither happens while records wait.
+
+    A rush of new accounts on one subject of each kind goes through the stages, and each is kept and restored, so that
+    what is only needed once something is suspected, or at the first checkpoint, is there as well.
+    """
+    actors, subjects, visits = build_actor_stage(settings), build_subject_stage(settings), build_visit_stage()
+    groups, meetings = build_group_stage(settings), MeetingStage()
+    for topic in Topic:
+        events, _ = decode_batch(topic, [_event(topic, number) for number in range(_RUSH)], None)
         differing(events.actor_ids, [b"a"])
         actions = actors.apply(events).actions
-        block = unpack(pack(actions, np.zeros(len(actions), np.int64), BlockHeader(topic.name, 0, 0, 0, 0)))
+        block = unpack(pack(actions, np.arange(len(actions)), BlockHeader(topic.name, 0, 0, len(actions), 0)))
         subjects.apply(block.actions, topic.name)
-    _warm_up_groups(settings, actors)
+        for value in pack_surges(0, [(0, visits.apply(block.actions))]):
+            groups.apply(meetings.apply(unpack_surges(value).visits))
+    for state in (actors, subjects, visits, groups, meetings):
+        _warm_up_keeping(state)
 
 
-def _warm_up_groups(settings: Settings, actors: ActorStage) -> None:
-    follows = [_WARM_UP[Topic.FOLLOWS].replace(b'"a"', b'"%d"' % n).replace(b'"e"', b'"%d"' % n) for n in range(4)]
-    events, _ = decode_batch(Topic.FOLLOWS, follows, None)
-    actions = actors.apply(events).actions
-    block = unpack(pack(actions, np.arange(len(actions)), BlockHeader(Topic.FOLLOWS.name, 0, 0, 3, 0)))
-    groups = build_group_stage(settings)
-    for value in pack_surges(0, [(0, build_visit_stage().apply(block.actions))]):
-        groups.apply(MeetingStage().apply(unpack_surges(value).visits))
+def _event(topic: Topic, number: int) -> bytes:
+    own = f'"event_id":"e{number}","ts":{3 * HOUR_MS + 100 * number},"actor_id":"a{number}","actor_created_at":1,'
+    own += '"device_id":"d","ip_prefix":"p","surface":"external",'
+    of_topic = {
+        Topic.LIKES: '"action":"like","note_id":"n","author_id":"b"',
+        Topic.FOLLOWS: '"action":"follow","target_id":"b"',
+        Topic.SEARCHES: '"query":"q","clicked_note_id":"n","clicked_author_id":"b","position":1',
+    }
+    return f"{{{own}{of_topic[topic]}}}".encode()
+
+
+def _warm_up_keeping(state: StageState) -> None:
+    """Do with each table of a stage what checkpoints, restores, growth and its bound do."""
+    for name, table in state.tables().items():
+        key = np.array([1], np.uint64)
+        table.rows_of(key)
+        table.coldest(1)
+        state.remove_keys(name, key)
+        table.reserve(2 * table.capacity)
+    CheckpointLog("warm-up").take(state)
 
 
 def _shipped(name: str) -> bytes:
