@@ -368,4 +368,8 @@ class Checkpoints:
         self._moving = False
         here = set(assigned)
         self._kept = {name: kept for name, kept in self._kept.items() if here.intersection(kept.inputs)}
+        # Evenly over the interval: all at once would hold up what comes for as long as all of them take.
+        now = time.monotonic()
+        for number, kept in enumerate(self._kept.values(), 1):
+            kept.due_s = min(kept.due_s, now + self._interval_s * number / len(self._kept))
         return set(self._kept)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -155,6 +156,20 @@ def test_nothing_is_committed_before_what_it_caused_is_acknowledged() -> None:
         worker.ledger.finish(ticket)
         await leaving
         assert worker.kafka.committed == {LIKES: 1}
+
+    asyncio.run(play())
+
+
+def test_checkpoints_are_spread_over_their_interval() -> None:
+    """All stages of an assignment were due at once, and what came in those seconds waited for all of them."""
+
+    async def play() -> None:
+        worker = Worker(Kafka())
+        worker.keeper._interval_s = 7_200.0
+        began_s = time.monotonic()
+        await worker.assigned()
+        due = [kept.due_s - began_s for kept in worker.keeper._kept.values()]
+        assert due == pytest.approx([3_600.0, 7_200.0], abs=600.0)
 
     asyncio.run(play())
 
