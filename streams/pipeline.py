@@ -94,7 +94,7 @@ def warm_up(settings: Settings) -> None:
     groups, meetings = build_group_stage(settings), MeetingStage()
     for topic in Topic:
         events, _ = decode_batch(topic, [_event(topic, number) for number in range(_RUSH)], None)
-        differing(events.actor_ids, [b"a"])
+        differing(events.actor_ids, [b"a"] * len(events))
         actions = actors.apply(events).actions
         block = unpack(pack(actions, np.arange(len(actions)), BlockHeader(topic.name, 0, 0, len(actions), 0)))
         subjects.apply(block.actions, topic.name)
@@ -117,13 +117,13 @@ def _event(topic: Topic, number: int) -> bytes:
 
 def _warm_up_keeping(state: StageState) -> None:
     """Do with each table of a stage what checkpoints, restores, growth and its bound do."""
+    CheckpointLog("warm-up").take(state)
     for name, table in state.tables().items():
         key = np.array([1], np.uint64)
         table.rows_of(key)
         table.coldest(1)
         state.remove_keys(name, key)
         table.reserve(2 * table.capacity)
-    CheckpointLog("warm-up").take(state)
 
 
 def _shipped(name: str) -> bytes:
