@@ -139,25 +139,46 @@ class BatchConsumer(driver.Consumer):
         """Read what was fetched and hand over what has its turn; False where nothing is to be had any more."""
         # As of the same poll: what was taken after it is not among these batches.
         reached = self._thread.reached
-        for raw in taken.values():
-            await asyncio.sleep(0)  # reading takes a while: let the loop have its turn
-            for batch in raw.read(self.options.records_max, check_crcs=self.options.check_crcs):
-                if not self._flows(generation):
-                    return False
-                if batch.source not in self._active_partitions:
-                    break
-                if not (self.aligner.takes(batch.source) and self.aligner.add(batch)):
-                    await self._hand_over([batch], batch)
+        prompt = self.options.prompt_topics
+        # What must not wait comes first: more of it is taken while the inputs are read, and goes on behind it.
+        for raw in sorted(taken.values(), key=lambda raw: raw.source.topic not in prompt):
+            if raw.source.topic not in prompt and not await self._breathe(generation):
+                return False
+            if not await self._read(raw, generation):
+                return False
         self.aligner.look(reached)
         together = None
         for together in self.aligner.ready(self.ledger.busy):
-            await asyncio.sleep(0)
-            if not self._flows(generation):
+            if not (await self._breathe(generation) and self._flows(generation)):
                 return False
             await self._hand_over(together.batches, together)
         # Its agent takes them in this order, so what came of this round is complete with the last of them.
         if together is not None and await self.ledger.wait_begun(together.tickets, TOGETHER_S):
             await self.app.end_round()
+        return True
+
+    async def _breathe(self, generation: int) -> bool:
+        """Let the loop have its turn, and what came meanwhile that must not wait until the inputs are through."""
+        await asyncio.sleep(0)
+        if not self._thread.prompt_arrived:
+            return True
+        topics = self.options.prompt_topics
+        free = {tp for tp in self._active_partitions or () if tp.topic in topics and not self.ledger.full(tp)}
+        taken = await self._thread.getmany(free, 0.0) if free else {}
+        # Of an assignment that came meanwhile it is worked on all the same: it would not be fetched again.
+        current = self.app.consumer_generation_id
+        read = [await self._read(raw, current) for raw in taken.values()]
+        return all(read) and current == generation
+
+    async def _read(self, raw: RawFetch, generation: int) -> bool:
+        """Read what was fetched of a partition, and hand it over or let it wait for its turn, as `_go_on` says."""
+        for batch in raw.read(self.options.records_max, check_crcs=self.options.check_crcs):
+            if not self._flows(generation):
+                return False
+            if batch.source not in self._active_partitions:
+                break
+            if not (self.aligner.takes(batch.source) and self.aligner.add(batch)):
+                await self._hand_over([batch], batch)
         return True
 
     def _flows(self, generation: int) -> bool:

@@ -20,7 +20,7 @@ from faust.transport.drivers import aiokafka as driver
 
 from streams.alignment import Reached
 from streams.commits import Partition
-from streams.fetched import continues, take_raw
+from streams.fetched import take_raw
 from streams.lanes import fetch_in_lanes
 from streams.record_batches import keep_fetched_bytes
 
@@ -31,12 +31,9 @@ if TYPE_CHECKING:
     from streams.fetched import RawFetch
 
 COLLECT_BYTES = 1 << 20
-"""While nothing is left behind, the broker collects this much before it answers a fetch, for `fetch_wait_ms` at the
-most. A batch costs about a millisecond whatever is in it, so at a thousand events a second spread over some dozens
-of partitions, a batch for every few events would keep a whole core busy. It is some ten thousand events."""
-
-COLLECT_S = 0.1
-"""While more is to be had at once, what small fetches bring is put together for this long, for the same reason."""
+"""The broker collects this much before it answers a fetch of the inputs, for `fetch_wait_ms` at the most: some ten
+thousand events. A batch costs about a millisecond whatever is in it, so at a thousand events a second spread over some
+dozens of partitions, a batch for every few events would keep a whole core busy."""
 
 
 class BatchConsumerThread(driver.AIOKafkaConsumerThread):
@@ -64,6 +61,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             auto_offset_reset="earliest",
             check_crcs=options.check_crcs,
             fetch_max_wait_ms=options.fetch_wait_ms,
+            fetch_min_bytes=COLLECT_BYTES,
             fetch_max_bytes=options.fetch_bytes_max,
             max_partition_fetch_bytes=options.partition_fetch_bytes_max,
             session_timeout_ms=options.session_timeout_ms,
@@ -119,37 +117,28 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         # that would be passed over for good.
         while not fetcher._closed and self.consumer.flow_active:
             if fetcher._subscriptions.reassignment_in_progress:
-                if collected:
-                    break
                 await fetcher._subscriptions.wait_for_assignment()
-            fits = self._take_ready(fetcher, active, records_max, collected)
-            count = sum(raw.offset_next - raw.offset_first for raw in collected.values())
-            now = time.monotonic()
-            if collected:
-                if not fits or count >= records_max or not self._behind(fetcher, active):
-                    break
-                deadline = min(deadline, now + COLLECT_S)
-            if now >= deadline:
+            collected = self._take_ready(fetcher, active, records_max)
+            left_s = deadline - time.monotonic()
+            if collected or left_s <= 0:
                 break
             waiter = fetcher._create_fetch_waiter()
-            await asyncio.wait([waiter], timeout=deadline - now)
+            await asyncio.wait([waiter], timeout=left_s)
             if not waiter.done():
                 waiter.cancel()
                 break
             waiter.result()
-        fetcher._fetch_min_bytes = 1 if self._behind(fetcher, active) else COLLECT_BYTES
         self.reached = self._reached()
         return collected
 
-    def _take_ready(
-        self, fetcher: Any, active: set[Partition], records_max: int, collected: dict[Partition, RawFetch]
-    ) -> bool:
-        """Add what has arrived to `collected`, about `records_max` records, as much of one partition as of another.
+    def _take_ready(self, fetcher: Any, active: set[Partition], records_max: int) -> dict[Partition, RawFetch]:
+        """Take what has arrived, about `records_max` records, as much of one partition as of another.
 
         What is taken of one topic alone waits for the others of its number, and goes on in pieces.
-        False where a partition does not go on where it was left: what is collected must be worked on first.
         """
+        collected: dict[Partition, RawFetch] = {}
         ready = list(fetcher._records)
+        fetcher.prompt_arrived = False
         share = max(1, 2 * records_max // max(1, len(ready)))
         count = 0
         for tp in ready:
@@ -159,9 +148,6 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
                 continue
             fetched = fetcher._records[tp]
             source = Partition(tp.topic, tp.partition)
-            before = collected.get(source)
-            if isinstance(fetched, FetchResult) and before is not None and not continues(before, fetched):
-                return False
             del fetcher._records[tp]
             if not isinstance(fetched, FetchResult):
                 fetched.check_raise()
@@ -171,22 +157,11 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             else:
                 fetcher._notify(fetcher._wait_consume_future)
             if raw is not None:
-                collected[source] = raw if before is None else before.joined(raw)
+                collected[source] = raw
                 count += raw.offset_next - raw.offset_first
             if count >= 2 * records_max:
                 break
-        return True
-
-    def _behind(self, fetcher: Any, active: set[Partition]) -> bool:
-        """Say whether more is to be had at once."""
-        if fetcher._records:
-            return True
-        states = self._states()
-        return any(
-            state.highwater is not None and state.has_valid_position and state.position < state.highwater
-            for state in map(states.get, active)
-            if state is not None
-        )
+        return collected
 
     def _states(self) -> dict[Any, Any]:
         """Return aiokafka's state of every assigned partition."""
@@ -195,6 +170,11 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         if assignment is None or not assignment.active:
             return {}
         return {tp: assignment.state_value(tp) for tp in assignment.tps}
+
+    @property
+    def prompt_arrived(self) -> bool:
+        """Whether something has come that must not wait with the inputs. To be read by any thread."""
+        return self._consumer is not None and self._consumer._fetcher.prompt_arrived
 
     async def positions(self) -> dict[Partition, tuple[int | None, int | None]]:
         """Return where each assigned partition is read up to and its highwater, None where not known yet."""

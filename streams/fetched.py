@@ -121,12 +121,6 @@ class RawFetch:
     offset_first: int
     offset_next: int
 
-    def joined(self, following: RawFetch) -> RawFetch:
-        """Return both as one; `following` must go on where this ends."""
-        return RawFetch(
-            self.source, [*self.record_batches, *following.record_batches], self.offset_first, following.offset_next
-        )
-
     def read(self, records_max: int, *, check_crcs: bool) -> list[FetchedBatch]:
         """Decompress and read them, as batches of at most `records_max` records.
 
@@ -146,12 +140,6 @@ class RawFetch:
                     "checksum; look at the broker's disk and network"
                 )
             offset = max(offset, batch.next_offset)
-
-
-def continues(before: RawFetch, result: FetchResult) -> bool:
-    """Say whether a fetch result goes on where an earlier one of its partition ended, or is empty."""
-    unread = result._partition_records
-    return unread is None or bool(unread.next_fetch_offset == before.offset_next)
 
 
 def take_raw(result: FetchResult, source: Partition, records_max: int) -> RawFetch | None:

@@ -38,6 +38,8 @@ class LanedFetcher(Fetcher):
     """aiokafka's fetcher, with requests of their own for `prompt_topics`."""
 
     prompt_topics: AbstractSet[str] = frozenset()
+    prompt_arrived = False
+    """Whether something of them has come since it was last taken. To be read by any thread."""
 
     def __init__(self, client: Any, *arguments: Any, **named: Any) -> None:
         self._prompt_from_s: dict[Prompt, float] = {}
@@ -66,11 +68,11 @@ class LanedFetcher(Fetcher):
         return due, resets, timeout_s, *others
 
     async def _proc_fetch_request(self, assignment: Any, node_id: Any, request: Any) -> Any:
-        try:
-            return await super()._proc_fetch_request(assignment, node_id, request)
-        finally:
-            if isinstance(node_id, Prompt):
-                self._prompt_from_s[node_id] = time.monotonic() + PROMPT_GAP_S
+        arrived = await super()._proc_fetch_request(assignment, node_id, request)
+        if isinstance(node_id, Prompt):
+            self._prompt_from_s[node_id] = time.monotonic() + PROMPT_GAP_S
+            self.prompt_arrived |= arrived
+        return arrived
 
 
 class _Connections:

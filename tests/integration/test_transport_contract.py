@@ -80,7 +80,7 @@ RELIED_ON: dict[Any, tuple[str, ...]] = {
 }  # fmt: skip
 
 SET_IN_INIT: dict[Any, tuple[str, ...]] = {
-    Fetcher: ("_records", "_subscriptions", "_wait_consume_future", "_closed", "_fetch_min_bytes"),
+    Fetcher: ("_records", "_subscriptions", "_wait_consume_future", "_closed"),
     FetchResult: ("_partition_records",),
     PartitionRecords: ("_records", "next_fetch_offset"),
     TopicPartitionState: ("highwater",),

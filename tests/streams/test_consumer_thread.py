@@ -25,14 +25,13 @@ def test_nothing_is_taken_once_flow_has_stopped() -> None:
             _subscriptions=SimpleNamespace(reassignment_in_progress=False),
         )
 
-        def look(*_: object) -> bool:
+        def look(*_: object) -> dict[object, object]:
             taken.append("look")
-            return True
+            return {}
 
         thread = SimpleNamespace(
             consumer=consumer,
             _take_ready=look,
-            _behind=lambda *_: False,
             _reached=dict,
         )
         poll = BatchConsumerThread._take(cast("Any", thread), fetcher, set(), time.monotonic() + 30, 10)

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.commits import Partition
-from streams.fetched import FetchedBatch, continues, take_raw
+from streams.fetched import FetchedBatch, take_raw
 from streams.record_batches import KeptRecords
 
 LIKES = Partition("likes", 2)
@@ -233,15 +233,14 @@ def test_what_a_fetch_costs_in_memory_counts_its_bytes() -> None:
     assert batch.size_bytes > 1_003
 
 
-def test_fetches_that_go_on_where_the_one_before_ended_read_as_one() -> None:
+def test_a_fetch_is_taken_in_pieces_that_go_on_where_the_one_before_ended() -> None:
     log = Log().add([(b"a", b"1"), (b"b", b"2")], codec=3).add([(b"c", b"3")]).add([(b"d", b"4")], codec=3)
     result, _ = fetch(log)
     first = take_raw(result, LIKES, records_max=1)
-    assert first is not None
-    assert continues(first, result)
     second = take_raw(result, LIKES, records_max=100)
+    assert first is not None
     assert second is not None
+    assert first.offset_next == second.offset_first
     assert not result.has_more()
-    (batch,) = first.joined(second).read(100, check_crcs=True)
-    assert told([batch]) == log.kept
-    assert not continues(second, fetch(log)[0])
+    batches = [batch for raw in (first, second) for batch in raw.read(100, check_crcs=True)]
+    assert told(batches) == log.kept
