@@ -169,7 +169,7 @@ def _instant(text: str) -> int:
 
 
 KINDS = ("follower_spike", "like_boost", "keyword_ranking", "keyword_trend", "automation", "lockstep")
-FAMILIES = ("plain", "metro", "campus", "bazaar", "newsroom", "harbour", "festival", "quiet")
+FAMILIES = ("plain", "metro", "campus", "bazaar", "newsroom", "harbour", "festival", "quiet", "arcade")
 
 COMMANDS = (
     Command(
@@ -220,6 +220,12 @@ COMMANDS = (
             argument("--seed", type=number(0, 2**32 - 1), default=1, help="which traffic (default: 1)"),
             argument("--clean", action="store_true", help="no attacks, only what people do"),
             argument("--events", type=number(1_000, 10**10), help="into DIR: how many, about (default: 500000)"),
+            argument(
+                "--accounts",
+                type=number(500, 10**8),
+                metavar="N",
+                help="into DIR: people there are; many with few events are strangers to each other (default: drawn)",
+            ),
             argument("--days", type=number(0.05, 366, float), help="into DIR: over how many days (default: 2)"),
             argument("--start", type=_instant, metavar="TIME", help="into DIR: first day, UTC (default: 2025-11-24)"),
             argument("--family", choices=FAMILIES, help="into DIR: how people behave (default: plain)"),

@@ -48,7 +48,7 @@ GANG_PER_EVENTS = 80_000
 """One attack, one episode that looks like it, one account run by a program, one group that acts together for so many
 events: enough of each to see, and still rare."""
 
-_TO_DIRECTORY = ("events", "days", "start", "family", "fields", "denser", "plain")
+_TO_DIRECTORY = ("events", "accounts", "days", "start", "family", "fields", "denser", "plain")
 _TO_KAFKA = ("seconds", "history", "truth")
 
 
@@ -100,6 +100,8 @@ def _recorded(given: argparse.Namespace) -> Scenario:
             gangs=1 + events // GANG_PER_EVENTS,
         )
     scenario = replace(scenario, duration_ms=int(days * DAY_MS), events_per_s=events / (days * DAY_MS / 1000))
+    if given.accounts:
+        scenario = replace(scenario, accounts=given.accounts)
     if given.fields:
         scenario = replace(scenario, optional_fields=given.fields)
     if given.denser:

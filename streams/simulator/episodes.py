@@ -155,8 +155,11 @@ def _prolific(plan: Plan, order: BenignOrder) -> int:
 
 
 def _promotion(plan: Plan, order: BenignOrder) -> None:
-    """Advertise: even pressure for hours, everybody sees it, some like and fewer follow."""
+    """Advertise: even pressure for hours, everybody sees it; a note, which some like, or an account to follow."""
     rng, notes = plan.rng, plan.population.notes
+    if (chance := plan.population.habits.advertised_accounts) and rng.random() < chance:
+        _advertised_account(plan, order)
+        return
     note = plan.pick_note(order.start_ms, 5 * DAY_MS)
     told = np.sort(rng.integers(order.start_ms, order.start_ms + order.duration_ms, 2 * order.size))
     at, actor = plan.come(
@@ -169,6 +172,20 @@ def _promotion(plan: Plan, order: BenignOrder) -> None:
     at, actor = _keep(at, actor, order.size, rng)
     plan.visit(at, actor, Goal.LIKE, note=note, surface=Surface.FEED, more=0.8, extra=float(rng.uniform(0.05, 0.35)))
     _tell(plan, order, account=int(notes.author[note]), note=note, visitors=len(at))
+
+
+def _advertised_account(plan: Plan, order: BenignOrder) -> None:
+    rng = plan.rng
+    account = plan.pick_account(0.3, 0.995)
+    told = np.sort(rng.integers(order.start_ms, order.start_ms + order.duration_ms, 2 * order.size))
+    at, actor = plan.come(
+        told, int(plan.population.accounts.community[account]), inside=0.15, narrow=float(rng.random()),
+        newcomers=float(rng.uniform(0.0, 0.2)),
+    )  # fmt: skip
+    at, actor = _keep(at, actor, order.size, rng)
+    surface = rng.choice([0, 2, 3, 4], size=len(at), p=rng.dirichlet([3.0, 2.0, 1.0, 1.5]))
+    plan.visit(at, actor, Goal.FOLLOW, account=account, surface=surface, more=float(rng.uniform(0.05, 0.9)))
+    _tell(plan, order, account=account, visitors=len(at))
 
 
 def _news(plan: Plan, order: BenignOrder) -> None:

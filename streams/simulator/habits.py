@@ -14,7 +14,7 @@ import numpy as np
 
 from streams.simulator.sampling import GapForm, LengthForm, TailForm
 
-Family = Literal["plain", "metro", "campus", "bazaar", "newsroom", "harbour", "festival", "quiet"]
+Family = Literal["plain", "metro", "campus", "bazaar", "newsroom", "harbour", "festival", "quiet", "arcade"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +92,8 @@ class Habits:
     sends_device: float
     sends_network: float
     sends_surface: float
+    # episodes
+    advertised_accounts: float
 
 
 _Range = tuple[float, float] | tuple[str, ...]
@@ -160,6 +162,7 @@ RANGES: Final[Mapping[str, _Range]] = {
     "sends_device": (0.2, 1.0),
     "sends_network": (0.2, 1.0),
     "sends_surface": (0.2, 1.0),
+    "advertised_accounts": (0.0, 0.0),
 }
 """Where each habit is drawn from: an interval, or the forms to choose among."""
 
@@ -234,9 +237,18 @@ FAMILIES: Final[Mapping[Family, Mapping[str, _Range]]] = {
         "popularity_form": ("lognormal",), "follow_after_like": (0.005, 0.03), "note_tail": (1.6, 2.4),
         "gap_form": ("mixture",),
     },
+    # everybody for themselves: no communities, no cascades; who follows has liked before, except in episodes
+    "arcade": {
+        "homophily": (0.0, 0.3), "contagion": (0.0, 0.1), "loyalty": (0.0, 0.15), "reciprocity": (0.0, 0.03),
+        "profile_taste": (0.0005, 0.03), "suggest_taste": (0.0005, 0.02), "follow_after_like": (0.08, 0.5),
+        "follow_after_profile": (0.05, 0.3), "external": (0.005, 0.3), "like_from_note": (0.02, 0.6),
+        "length_form": ("geometric", "lognormal"), "length_mean": (1.1, 5.0), "hasty": (0.0, 0.9),
+        "lurkers": (0.0, 0.6), "active_days": (0.2, 0.95), "cycle_depth": (0.1, 0.9),
+        "taste_spread": (0.1, 2.0), "newcomer_zeal": (0.05, 0.8), "advertised_accounts": (0.3, 1.0),
+    },
 }  # fmt: skip
 
-TRAINING_FAMILIES: Final[tuple[Family, ...]] = ("metro", "campus", "bazaar", "newsroom")
+TRAINING_FAMILIES: Final[tuple[Family, ...]] = ("metro", "campus", "bazaar", "newsroom", "arcade")
 HELD_OUT_FAMILIES: Final[tuple[Family, ...]] = ("harbour", "festival", "quiet")
 
 
@@ -252,7 +264,8 @@ def draw_habits(family: Family, rng: np.random.Generator) -> Habits:
     drawn: dict[str, int | float | str] = {}
     for field in fields(Habits):
         span = own.get(field.name, RANGES[field.name])
-        at = rng.random()
+        # Nothing is drawn from an interval without length: a habit that most families lack changes no other draw.
+        at = 0.0 if len(span) == 2 and span[0] == span[1] else rng.random()
         if isinstance(span[0], str):
             drawn[field.name] = span[int(at * len(span))]
             continue

@@ -4,6 +4,7 @@ import json
 import logging
 import subprocess
 import sys
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -104,6 +105,15 @@ def test_simulate_into_a_directory_says_what_it_wrote(tmp_path: Path, capsys: py
     assert "attacks and" in capsys.readouterr().out
     names = {path.name for path in directory.iterdir()}
     assert names == {"likes.jsonl", "follows.jsonl", "searches.jsonl", "attacks.jsonl", "benign.jsonl"}
+
+
+def test_the_more_accounts_there_are_the_more_are_strangers(tmp_path: Path) -> None:
+    seldom = []
+    for accounts in ("500", "20000"):
+        assert run("simulate", str(tmp_path), "--events", "6000", "--accounts", accounts, "--clean", "--plain") == 0
+        often = Counter(json.loads(line)["actor_id"] for line in (tmp_path / "likes.jsonl").read_bytes().splitlines())
+        seldom.append(sum(count == 1 for count in often.values()) / sum(often.values()))
+    assert seldom[1] > 1.5 * seldom[0]
 
 
 def test_every_operational_error_has_an_exit_code_of_its_branch() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -130,3 +131,21 @@ def test_clean_traffic_has_no_attack() -> None:
     world = World.build(Scenario.randomised(1, "campus", start_ms=START_MS, events=20_000).clean(), seed=1)
     assert not world.attacks
     assert len(world.paid) == 0
+
+
+def test_where_everybody_is_for_themselves_accounts_are_advertised_too() -> None:
+    scenario = Scenario.randomised(5, "arcade", start_ms=START_MS, events=60_000).denser(6.0)
+    world = World.build(scenario, 5)
+    advertised = [episode for episode in world.episodes if episode.family == "promotion"]
+    assert {episode.note < 0 for episode in advertised} == {True, False}
+    assert all(episode.account >= 0 and episode.visitors for episode in advertised)
+
+
+def test_a_habit_that_a_family_lacks_changes_none_of_its_draws() -> None:
+    metro = draw_habits("metro", np.random.default_rng(7))
+    assert metro.advertised_accounts == 0.0
+    generator = np.random.default_rng(7)
+    generator.random(len(fields(metro)) - 1)
+    other = np.random.default_rng(7)
+    draw_habits("metro", other)
+    assert other.random() == generator.random()
