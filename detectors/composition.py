@@ -44,6 +44,11 @@ weighs depends on what else clients send, so it is taken off: what is left is wh
 KNOWN_EDGES: Final = (-3.0, -1.0, 0.5, 1.5, 2.5, 3.5)
 """Upper edges of the bins for actors that are not new but the last, nats."""
 
+NEW_BINS: Final = len(NEW_EDGES) + 1
+
+KNOWN_NATS: Final = (-4.0, -2.0, -0.25, 1.0, 2.0, 3.0, 4.0)
+"""What a mark is in the bins of known actors, nats."""
+
 NEW_TRAITS: Final = int(Trait.FIRST_SEEN)
 
 TEMPO_EDGES: Final = (6.0, 30.0, 120.0, 500.0, 2_000.0)
@@ -99,7 +104,21 @@ def bin_of(mark: int, newcomer: float) -> int:
         return place
     while place < len(KNOWN_EDGES) and nats >= KNOWN_EDGES[place]:
         place += 1
-    return place + len(NEW_EDGES) + 1
+    return place + NEW_BINS
+
+
+@compiled
+def known_nats(mark: int) -> float:
+    """Return what a mark (units) of a known actor counts in the mean of theirs: that of its bin, nats."""
+    return KNOWN_NATS[bin_of(mark & -2, 0.0) - NEW_BINS]
+
+
+@compiled
+def relative(mark: int, traits: int, pool: Any) -> int:
+    """Return a mark (units) less what known actors' are odder by on this platform than where it was learned."""
+    if traits & NEW_TRAITS:
+        return mark
+    return max(mark - int(pool["known_odder"] * MARK_UNITS), -128)
 
 
 @compiled
@@ -238,8 +257,11 @@ def leading_level(row: Any) -> int:
 
 
 @compiled
-def contribute(row: Any, pool: Any, mark: int, traits: int) -> None:
-    """Add an unsuspected action to the population's new mix, as far as this subject may in this hour."""
+def contribute(row: Any, pool: Any, mark: int, traits: int, plain: int) -> None:
+    """Add an unsuspected action to the population's new mix, as far as this subject may in this hour.
+
+    `plain` is the mark before it was held against what is usual on this platform (`relative`).
+    """
     if row["contributed"] >= POPULATION_WEIGHT:
         return
     row["contributed"] = int(row["contributed"]) + 1
@@ -247,6 +269,9 @@ def contribute(row: Any, pool: Any, mark: int, traits: int) -> None:
     if mark & 1:
         pool["newcomer_sum"] += mark / MARK_UNITS
         pool["newcomer_count"] += 1.0
+    else:
+        pool["known_sum"] += known_nats(plain)
+        pool["known_count"] += 1.0
     pool["contributions"] += 1.0
     left = traits
     place = 0

@@ -16,11 +16,11 @@ import numpy as np
 from detectors.actions import Trait
 from detectors.company import company_factor, odd_company, together
 from detectors.compiled import compiled
-from detectors.composition import leading_level, mix_factor
+from detectors.composition import KNOWN_NATS, NEW_BINS, leading_level, mix_factor
 from detectors.crowd_onward import stayed_away
 from detectors.gate import tails
 from detectors.sketches import SMALL_BITS, distinct, popcount
-from detectors.subject_rows import RECENT, TRAITS
+from detectors.subject_rows import BINS, RECENT, TRAITS
 
 MARK_LIMITS: Final = (-48, -16, 8, 24, 40, 56)
 """Marks (sixteenths of a nat) at or above which shares are taken."""
@@ -46,6 +46,9 @@ SEARCHED_ONLY: Final = 1 << 15
 
 TELLING: Final = 0.3
 """Clicks that a search usually brings from which on it says all it can that a keyword's bring none."""
+
+ODDER_PRIOR: Final = 6.0
+"""Actions with usual marks that count beside those of a crowd, where only its new or its known actors are looked at."""
 
 ODD_MARK: Final = 8
 """Mark (sixteenths of a nat) from which on a searcher could be a bought one."""
@@ -86,6 +89,9 @@ class Sign(IntEnum):
     WITH = 29  # actors shared with the one other suspect with which most are
     WITH_SHARE = 30  # their share of those who could be bought
     WITH_THREE = 31  # the same of the three with which most are
+    NEW_ODDER = 32  # how much odder its new actors are than new ones are everywhere now, nats, shrunk
+    KNOWN_ODDER = 33  # the same of those who are not new
+    ODDER = 34  # how far the mean of its marks is above that of everybody's actions now, nats
 
 
 SHARES: Final = 2 * (MARKS + KINDS) + 2 * KINDS
@@ -104,7 +110,7 @@ _SPEAKING: Final = {
     Sign.RATIO, Sign.SMALL, Sign.GREAT, Sign.MIX, Sign.SHARED, Sign.COMPANY, Sign.REMOVED, Sign.SUSPICIOUS,
     Sign.MEAN_SHORT, Sign.MEAN, Sign.STAYED_AWAY, Sign.STAYED_AWAY_FAR, Sign.EXCESS_FAST, Sign.EXCESS_SLOW,
     Sign.SHARED_SHARE, Sign.MET, Sign.MET_SHARE, Sign.UNREAD_ODD_SHORT, Sign.UNREAD_ODD,
-    Sign.WITH, Sign.WITH_SHARE, Sign.WITH_THREE,
+    Sign.WITH, Sign.WITH_SHARE, Sign.WITH_THREE, Sign.NEW_ODDER, Sign.KNOWN_ODDER, Sign.ODDER,
 }  # fmt: skip
 
 RISING: Final[tuple[int, ...]] = (
@@ -155,6 +161,8 @@ def describe_crowd(row: Any, held: Any, rule: Any, pool: Any, ratio: float, need
     with_one, share, with_three = together(held)
     signs[SHARES + Sign.WITH], signs[SHARES + Sign.WITH_SHARE] = min(with_one, 400.0), share
     signs[SHARES + Sign.WITH_THREE] = with_three
+    new, known, all_ = _odder(row, pool)
+    signs[SHARES + Sign.NEW_ODDER], signs[SHARES + Sign.KNOWN_ODDER], signs[SHARES + Sign.ODDER] = new, known, all_
     slot, hour, day, week = tails(row, rule, pool)
     signs[SHARES + Sign.EXCESS_FAST] = min(max(slot, hour), EXCESS_MOST)
     signs[SHARES + Sign.EXCESS_SLOW] = min(max(day, week), EXCESS_MOST)
@@ -211,6 +219,40 @@ def _alike(row: Any, last: int) -> tuple[float, float]:
 
 
 @compiled
+def _odder(row: Any, pool: Any) -> tuple[float, float, float]:
+    """Return how far the last marks of new actors, of known ones and of all are above what is usual now, nats.
+
+    Where everybody is a stranger, strangers say nothing; the first two are shrunk by `ODDER_PRIOR` actions.
+    """
+    newcomer = float(pool["newcomer"])
+    usual, usual_known, known_share = 0.0, 0.0, 0.0
+    for place in range(BINS):
+        share = float(pool["mix"][place])
+        if place < NEW_BINS:
+            usual += share * newcomer
+        else:
+            usual_known += share * KNOWN_NATS[place - NEW_BINS]
+            known_share += share
+    usual += usual_known
+    usual_known /= max(known_share, 1e-9)
+    held = int(row["marks_held"])
+    new, known, total_new, total_known = 0, 0, 0.0, 0.0
+    for place in range(held):
+        mark = int(row["marks"][place])
+        if mark & 1:
+            new += 1
+            total_new += mark / 16.0
+        else:
+            known += 1
+            total_known += mark / 16.0
+    return (
+        (total_new - new * newcomer) / (new + ODDER_PRIOR),
+        (total_known - known * usual_known) / (known + ODDER_PRIOR),
+        (total_new + total_known) / max(held, 1) - usual,
+    )
+
+
+@compiled
 def _share_marks(row: Any, last: int, shares: Any) -> None:
     held = min(int(row["marks_held"]), last)
     for back in range(1, held + 1):
@@ -225,8 +267,10 @@ def _clicks(row: Any, held: Any, last: int, usual: float) -> tuple[float, float]
     """Return how many of the last searches brought a click over what is usual, and odd searchers' that did not.
 
     The latter as a share of all, less what would be so if they clicked as usual: where nobody's clicks are sent, both
-    say nothing.
+    say nothing. Nor do they of likes and follows, where no search is to click.
     """
+    if usual <= 0.0:
+        return 1.0, 0.0
     count = min(int(held["crowd_held"]), int(row["marks_held"]), last)
     clicked, odd, unread_odd = 0, 0, 0
     for back in range(1, count + 1):

@@ -17,6 +17,7 @@ from detectors.composition import (
     keep_pace,
     leading_level,
     mix_factor,
+    relative,
     remember,
     suspicious_share,
     tagged,
@@ -89,6 +90,14 @@ class Action(NamedTuple):
     owner: np.uint64
     mark: int
     traits: int
+    plain: int  # the mark before it was held against what is usual on this platform (`on_platform`)
+
+
+@compiled
+def on_platform(action: Action, pool: Any) -> Action:
+    """Return an action with its mark less what known actors are odder by on this platform than where it was learned."""
+    mark = relative(action.plain, action.traits, pool)
+    return Action(action.ts, action.subject, action.actor, action.item, action.owner, mark, action.traits, action.plain)
 
 
 @compiled
@@ -330,7 +339,7 @@ def weigh(
     if greatest >= SUSPECTED * threshold:
         row["suspected"] |= hour_bit(slot)
     if not suspected:
-        contribute(row, pool, mark, action.traits)
+        contribute(row, pool, mark, action.traits, action.plain)
     odd = is_suspicious(rule, action.mark, nats)
     row["odd"] = float(row["odd"]) + ((1.0 if odd else 0.0) - float(row["odd"])) / ODD_ACTIONS
     here = int(row["slots"][int(row["slot"]) % SLOTS_HOUR])
@@ -357,7 +366,7 @@ def suspect(
     code = NAMED if observe(held, action.actor, action.ts, action.traits, suspicious) else 0
     if rule["trees"] > 0:
         remember_crowd(held, action.ts, action.traits, lane == SEARCHES and action.item == np.uint64(0))
-        if action.mark >= AWAITED_MARK and lane != SEARCHES:
+        if action.plain >= AWAITED_MARK and lane != SEARCHES:
             await_actor(held, action.actor, action.ts)
             look_later(suspects, int(row["suspect"]), action.ts + ONWARD_MS)
     ratio = greatest / threshold_of(row, rule)

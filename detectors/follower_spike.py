@@ -10,7 +10,7 @@ from schemas.flags import Kind
 SPEC = Spec(
     kind=Kind.FOLLOWER_SPIKE,
     lane=FOLLOWS,
-    version="6",
+    version="7",
     words=Words("follow", "follows", "followers", "account"),
     suspicious_nats=-0.5,
     shared_nats=5.0,

@@ -10,7 +10,7 @@ from schemas.flags import Kind
 SPEC = Spec(
     kind=Kind.KEYWORD_RANKING,
     lane=CLICKS,
-    version="1",
+    version="2",
     words=Words("click", "clicks", "searchers", "result"),
     prior_rate=0.02,
     lift_min=2.0,

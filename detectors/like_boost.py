@@ -10,7 +10,7 @@ from schemas.flags import Kind
 SPEC = Spec(
     kind=Kind.LIKE_BOOST,
     lane=LIKES,
-    version="6",
+    version="7",
     words=Words("like", "likes", "likers", "note"),
     suspicious_nats=-0.5,
     cold_nats=1.0,

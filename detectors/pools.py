@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from detectors.composition import KNOWN_NATS, NEW_BINS
 from detectors.positions import CLICKS_PER_SEARCH, earned_at
 from detectors.subject_rows import CLICKS, LANES, POOL
 
@@ -28,8 +29,14 @@ EPOCH_MS: Final = 600_000
 MIX_KEEP: Final = 0.5 ** (1 / 12)
 """Of the population's mix after an epoch: a half-life of two hours, since who is awake changes over the day."""
 
+MIX_ACTIONS: Final = 3_000.0
+"""Actions that are kept however long ago they were: a small platform knows what is usual with it from its last days."""
+
 MIX_PRIOR: Final = 200.0
 """Weight of the shipped organic mix, in actions."""
+
+KNOWN_ODDER_MOST: Final = 2.0
+"""Nats that known actors can be odder by on a whole platform: whoever made everybody look bought hides no further."""
 
 NEWCOMER_PRIOR: Final = 20.0
 """Weight of the shipped mean mark of new actors, in actions."""
@@ -100,8 +107,14 @@ def _mix(pool: Any, learned: KindThresholds) -> None:
     pool["traits"] = (pool["traits_new"] + MIX_PRIOR * np.array(learned.traits)) / (count + MIX_PRIOR)
     total = float(pool["newcomer_sum"]) + NEWCOMER_PRIOR * learned.newcomer
     pool["newcomer"] = total / (float(pool["newcomer_count"]) + NEWCOMER_PRIOR)
-    for name in ("mix_new", "traits_new", "contributions", "newcomer_sum", "newcomer_count"):
-        pool[name] = pool[name] * MIX_KEEP
+    known = np.array(learned.reference[NEW_BINS:])
+    usual = float(known @ np.array(KNOWN_NATS)) / max(float(known.sum()), 1e-9)
+    here = (float(pool["known_sum"]) + MIX_PRIOR * usual) / (float(pool["known_count"]) + MIX_PRIOR)
+    pool["known_odder"] = min(max(here - usual, 0.0), KNOWN_ODDER_MOST)
+    keep = max(MIX_KEEP, min(MIX_ACTIONS / max(count, 1.0), 1.0))
+    fading = ("mix_new", "traits_new", "contributions", "newcomer_sum", "newcomer_count", "known_sum", "known_count")
+    for name in fading:
+        pool[name] = pool[name] * keep
 
 
 def _cohort(pool: Any, spec: Spec) -> None:

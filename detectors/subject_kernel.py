@@ -25,6 +25,7 @@ from detectors.deciding import (
     is_clear,
     is_suspicious,
     matters,
+    on_platform,
     stays,
     suspect,
     weigh,
@@ -196,6 +197,7 @@ def action_at(columns: Columns, index: int) -> Action:
         columns.owner[index] if columns.owner[index] != np.uint64(0) else columns.subject[index],
         int(columns.mark[index]),
         int(columns.traits[index]),
+        int(columns.mark[index]),
     )
 
 
@@ -218,6 +220,7 @@ def search(state: State, action: Action, position: int, clock: int) -> bool:
     contributed = row["contributed"]
     usual = float(state.pools[CLICKS]["click_rate"])
     pool["click_rate"] = usual
+    action = on_platform(action, pool)
     gated, greatest, nats = weigh(row, rule, pool, action, SEARCHES, clock, usual)
     if greatest > 0.0 and action.mark >= rule["suspicious"] * 16:
         row["clicks"] = float(row["clicks"]) + 1.0
@@ -233,6 +236,7 @@ def search(state: State, action: Action, position: int, clock: int) -> bool:
         searches = int(row["total"])
         row = state.clicks.rows[pair]
         note_click(row, pool, position, searches, plain)
+        action = on_platform(action, pool)
         gated, greatest, nats = weigh(row, rule, pool, action, CLICKS, clock, 1.0)
         if matters(row, rule, gated, greatest):
             follow(state, CLICKS, pair, action, gated, greatest, nats)
@@ -357,6 +361,7 @@ def walk(state: State, columns: Columns, start_at: int, others_ms: int, clock: i
                 row = view.rows[place]
                 if row["suspect"] < 0 and is_awaited(verb, action.mark):
                     pools[lane]["awaited"] += 1.0
+                action = on_platform(action, pools[lane])
                 gated, greatest, nats = weigh(row, rules[lane], pools[lane], action, lane, clock, 1.0)
                 if matters(row, rules[lane], gated, greatest):
                     follow(state, lane, place, action, gated, greatest, nats)

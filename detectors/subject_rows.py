@@ -163,6 +163,9 @@ POOL = np.dtype(
         ("newcomer", np.float32),  # mean mark of new actors now in force, nats
         ("newcomer_sum", np.float64),
         ("newcomer_count", np.float64),
+        ("known_odder", np.float32),  # how much odder known actors are here than where it was learned, in force, nats
+        ("known_sum", np.float64),
+        ("known_count", np.float64),
         ("traits", np.float32, TRAITS),  # usual share of each trait
         ("traits_new", np.float64, TRAITS),
         ("contributions", np.float64),  # behind traits_new and mix_new

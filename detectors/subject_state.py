@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from detectors.sources import Sources
     from detectors.suspects import Suspects
 
-VERSION = 4
+VERSION = 5
 """Of all parts here: raised when a field changes its meaning."""
 
 TIME_MAX_MS = 1 << 52

@@ -34,6 +34,21 @@ optional field, where an influx and a bought crowd are the most alike."""
 
 DENSE_EVENTS, DENSE_DAYS, DENSER = 220_000, 5, 3
 
+FIELDS: Final = ("all", "none", "some", "none", "all", "all", "none", "all", "none", "all", "some", "none")
+
+SPARSE: Final = tuple(zip(FAMILIES * 2, range(761, 769), FIELDS[:8], (1.5, 3, 5, 2, 4, 1.5, 3, 2), strict=True))
+"""Besides: family, seed, optional fields and events for each account of platforms on which most are strangers."""
+
+ALONE: Final = tuple(
+    zip(
+        ("arcade",) * 20, range(781, 801), FIELDS + FIELDS[:8],
+        (4, 15, 8, 25, 15, 3, 8, 20, 10, 5, 30, 15, 40, 12, 60, 20, 6, 50, 25, 10), strict=True,
+    )
+)  # fmt: skip
+"""The same of platforms where everybody is for themselves, as in the simplest simulations of others."""
+
+SPARSE_EVENTS, SPARSE_DAYS, SPARSE_DENSER = 300_000, 5, 2
+
 EVENTS: Final = 350_000
 START: Final = "2025-11-24T16:00"
 
@@ -49,6 +64,11 @@ def simulations(work: Path, events: int) -> list[tuple[Path, list[str]]]:
     for family, seed, fields in DENSE:
         told = ["--family", family, "--seed", str(seed), "--events", str(int(events * DENSE_EVENTS / EVENTS))]
         told += ["--days", str(DENSE_DAYS), "--fields", fields, "--denser", str(DENSER)]
+        found.append((work / f"{family}-{seed}-{fields}", told))
+    for family, seed, fields, each in (*SPARSE, *ALONE):
+        count = int(events * SPARSE_EVENTS / EVENTS)
+        told = ["--family", family, "--seed", str(seed), "--events", str(count), "--accounts", str(int(count / each))]
+        told += ["--days", str(SPARSE_DAYS), "--fields", fields, "--denser", str(SPARSE_DENSER)]
         found.append((work / f"{family}-{seed}-{fields}", told))
     return found
 

@@ -146,7 +146,7 @@ class TestWhatIsUsual:
     def test_one_subject_is_never_the_population(self, parts: tuple[Any, Any, Any]) -> None:
         row, _, pool = parts
         for _ in range(1_000):
-            contribute(row, pool, 41, int(Trait.NEW_ACCOUNT | Trait.NO_BROWSING))
+            contribute(row, pool, 41, int(Trait.NEW_ACCOUNT | Trait.NO_BROWSING), 41)
         assert float(pool["contributions"]) == 8
         assert float(pool["mix_new"].sum()) == 8
         assert float(pool["traits_new"][0]) == float(pool["traits_new"][9]) == 8
