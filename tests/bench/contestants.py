@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tests.bench import runs
+from tests.bench import runs, traffic
 from tests.bench.peers import environment
 from tests.bench.peers.environment import NotInstalled
 
@@ -50,11 +50,15 @@ def contestants(
         return only is None or any(word.lower() in name.lower() for word in only)
 
     def ours(repeat: int) -> runs.Run:
-        group = {"BOOSTWATCH_GROUP_ID": f"{loaded.environment['BOOSTWATCH_GROUP_ID']}-{repeat}"}
-        return runs.worker(
-            OURS, {**loaded.environment, **group}, loaded.events, scratch / f"worker-{repeat}.log", broker,
-            notes="all detectors, both hops, checkpoints, flags, metrics",
-        )  # fmt: skip
+        variables = traffic.afresh(loaded.environment, repeat)
+        traffic.create(variables)
+        try:
+            return runs.worker(
+                OURS, variables, loaded.events, scratch / f"worker-{repeat}.log", broker,
+                notes="all detectors, both hops, checkpoints, flags, metrics",
+            )  # fmt: skip
+        finally:
+            traffic.delete_written(variables, loaded.environment)
 
     def small(name: str, module: str, topic: SmallTopic, notes: str, *more: str, python: str = "") -> Contestant:
         arguments = [broker.bootstrap, str(topic.due.events), *more, topic.name]

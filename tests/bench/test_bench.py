@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.bench import paper, report, runs
+from tests.bench import paper, report, runs, traffic
 from tests.bench.attacked import NAME, purchases
 from tests.bench.checkpoint_share import Shared, asked
 from tests.bench.contestants import BARE_JOB, BYTEWAX, OURS
@@ -118,6 +118,17 @@ def test_the_background_takes_any_time_where_the_simulator_had_its_own() -> None
     for _, _, before, after in background(500)[:50]:
         assert len(before) == TS_FROM
         assert json.loads(before + b"1764000000123" + after)["ts"] == 1_764_000_000_123
+
+
+def test_a_repeat_reads_the_same_inputs_and_finds_nothing_of_the_run_before() -> None:
+    once = traffic.environment("localhost:1", 4)
+    first, second = traffic.afresh(once, 0), traffic.afresh(once, 1)
+    same = {name for name in once if once[name] == first[name]}
+    assert same == {name for name in first if first[name] == second[name]}
+    assert {name for name in same if "TOPIC" in name} == {
+        "BOOSTWATCH_TOPIC_LIKES", "BOOSTWATCH_TOPIC_FOLLOWS", "BOOSTWATCH_TOPIC_SEARCHES", "BOOSTWATCH_TOPIC_VERDICTS",
+    }  # fmt: skip
+    assert "BOOSTWATCH_GROUP_ID" not in same
 
 
 def test_what_peers_bring_is_locked_by_hash_and_names_no_address() -> None:

@@ -108,6 +108,16 @@ def environment(bootstrap: str, partitions: int, **settings: object) -> dict[str
     return {f"BOOSTWATCH_{name.upper()}": str(value) for name, value in chosen.items()}
 
 
+def afresh(variables: Mapping[str, str], repeat: int) -> dict[str, str]:
+    """Return settings for the same input topics as a group that has done nothing yet, with topics of its own to write.
+
+    A group alone does not make a worker new: it goes on where the state stands, and reads what is on the actions topic.
+    """
+    kept = {f"BOOSTWATCH_TOPIC_{name}" for name in ("LIKES", "FOLLOWS", "SEARCHES", "VERDICTS")}
+    named = {name for name in variables if name.startswith("BOOSTWATCH_TOPIC_")} - kept | {"BOOSTWATCH_GROUP_ID"}
+    return {name: f"{value}-{repeat}" if name in named else value for name, value in variables.items()}
+
+
 def settings_of(variables: Mapping[str, str]) -> Settings:
     """Return the settings that such variables make."""
     chosen: dict[str, Any] = {name.removeprefix("BOOSTWATCH_").lower(): value for name, value in variables.items()}
@@ -126,6 +136,14 @@ def delete(variables: Mapping[str, str], *more: str) -> None:
     settings = settings_of(variables)
     with clients.admin(settings.bootstrap) as admin:
         admin.delete_topics([*(planned.name for planned in planned_topics(settings)), *more])
+
+
+def delete_written(variables: Mapping[str, str], others: Mapping[str, str]) -> None:
+    """Delete the topics that these settings name and `others` do not."""
+    kept = {planned.name for planned in planned_topics(settings_of(others))}
+    settings = settings_of(variables)
+    with clients.admin(settings.bootstrap) as admin:
+        admin.delete_topics([planned.name for planned in planned_topics(settings) if planned.name not in kept])
 
 
 def producer(bootstrap: str, linger_ms: int = 20) -> Any:
