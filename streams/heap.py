@@ -6,8 +6,8 @@ mallopt(3)), so tables and what they are rebuilt with come out of the same heaps
 leave them full of holes. And of the heap of a thread only the end is given back: once a backlog of half a minute had
 been fetched, a gigabyte that nobody used stayed resident.
 
-Who sets that limit also fixes the one from which on a heap's free end is given back, at 128 KiB: then each batch's small
-arrays are paged in anew. So that is set too.
+Who sets that limit also fixes the one from which on a heap's free end is given back, at 128 KiB: then each batch's
+small arrays are paged in anew. So that is set too.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def keep_large_apart() -> bool:
     if mallopt is None:
         return False
     asked = ((_M_MMAP_THRESHOLD, APART_FROM_BYTES), (_M_TRIM_THRESHOLD, END_KEPT_BYTES), (_M_TOP_PAD, GROWS_BY_BYTES))
-    return all([mallopt(name, value) == 1 for name, value in asked])
+    return sum(mallopt(name, value) for name, value in asked) == len(asked)
 
 
 def give_back() -> bool:
