@@ -61,7 +61,7 @@ dashboards: ## write Grafana's dashboards from deploy/grafana/build.py
 kafka: ## a real one-node Kafka in the foreground, without Docker (needs Java 17 and Maven): ARGS="--port 9092"
 	@$(PYTHON) deploy/kafka/broker.py run $(ARGS)
 
-models: $(STAMP) ## the shipped weights, thresholds and rhythms, from simulated traffic (some 40 minutes)
+models: $(STAMP) ## the shipped weights, thresholds and rhythms, from simulated traffic (about an hour)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m streams.models $(ARGS)
 
 bench: $(STAMP) ## one worker beside what others offer, latency, growth: ARGS="--quick", "--growth", "--help"
