@@ -5,9 +5,6 @@ arrays have mappings of their own rises to the size of whatever large was freed 
 mallopt(3)), so tables and what they are rebuilt with come out of the same heaps as each batch's small arrays, which
 leave them full of holes. And of the heap of a thread only the end is given back: once a backlog of half a minute had
 been fetched, a gigabyte that nobody used stayed resident.
-
-Who sets that limit also fixes the one from which on a heap's free end is given back, at 128 KiB: then each batch's
-small arrays are paged in anew. So that is set too.
 """
 
 from __future__ import annotations
@@ -23,33 +20,20 @@ if TYPE_CHECKING:
 APART_FROM_BYTES: Final = 2 << 20
 """Larger than what a batch makes, smaller than what tables of a million rows are rebuilt with."""
 
-END_KEPT_BYTES: Final = 64 << 20
-"""Of a heap's free end: more than the small arrays of some batches."""
-
-GROWS_BY_BYTES: Final = 8 << 20
-"""What a heap takes from the system at a time, at least."""
-
 GIVE_BACK_S: Final = 60.0
 """Between two times of giving back: what is free for shorter is about to be used again."""
 
-_M_TRIM_THRESHOLD: Final = -1
-_M_TOP_PAD: Final = -2
 _M_MMAP_THRESHOLD: Final = -3
-"""Of glibc's malloc.h. Limits that were set are not raised any more."""
+"""Of glibc's malloc.h. A limit that was set is not raised any more."""
 
 
 def keep_large_apart() -> bool:
     """Give arrays from `APART_FROM_BYTES` on mappings of their own, from here on; return whether that can be asked for.
 
-    Small ones stay in heaps whose ends are kept from one batch to the next.
-
     It can of glibc. Other C libraries hand large arrays back anyway, or have no such setting.
     """
     mallopt = _of_the_c_library("mallopt")
-    if mallopt is None:
-        return False
-    asked = ((_M_MMAP_THRESHOLD, APART_FROM_BYTES), (_M_TRIM_THRESHOLD, END_KEPT_BYTES), (_M_TOP_PAD, GROWS_BY_BYTES))
-    return sum(mallopt(name, value) for name, value in asked) == len(asked)
+    return mallopt is not None and mallopt(_M_MMAP_THRESHOLD, APART_FROM_BYTES) == 1
 
 
 def give_back() -> bool:
