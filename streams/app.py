@@ -102,6 +102,7 @@ def transport_options(settings: Settings) -> TransportOptions:
         session_timeout_ms=settings.session_timeout_ms,
         rebalance_timeout_ms=max(60_000, settings.session_timeout_ms),
         prompt_topics=frozenset({settings.topic_actions}),
+        packed_topics=frozenset({settings.topic_actions, settings.topic_surges}),
     )
 
 

@@ -39,6 +39,10 @@ log = logging.getLogger(__name__)
 POLL_S = 1.0
 """A poll without records returns after this, so that a stop or a rebalance is noticed."""
 
+PACKED_MAX = 8
+"""Records of packed topics handled as one batch: a fetch of a backlog holds dozens, which kept everything else waiting
+for seconds."""
+
 FULL_POLL_S = 0.02
 """The same while a partition has all the batches in flight that it may have."""
 
@@ -172,7 +176,9 @@ class BatchConsumer(driver.Consumer):
 
     async def _read(self, raw: RawFetch, generation: int) -> bool:
         """Read what was fetched of a partition, and hand it over or let it wait for its turn, as `_go_on` says."""
-        for batch in raw.read(self.options.records_max, check_crcs=self.options.check_crcs):
+        records_max = self.options.records_max
+        most = min(records_max, PACKED_MAX) if raw.source.topic in self.options.packed_topics else records_max
+        for batch in raw.read(most, check_crcs=self.options.check_crcs):
             if not self._flows(generation):
                 return False
             if batch.source not in self._active_partitions:

@@ -63,6 +63,8 @@ class TransportOptions:
     check_crcs: bool = True
     prompt_topics: frozenset[str] = frozenset()
     """What is fetched as soon as it is there, where everything else is collected for `fetch_wait_ms`."""
+    packed_topics: frozenset[str] = frozenset()
+    """What workers packed: each record holds thousands of actions or visits already."""
 
 
 class BatchProducer(driver.Producer):

@@ -45,7 +45,7 @@ class Grown:
     run: runs.Run
     bytes_resident: int
     tracked: dict[str, int]
-    blocks_an_event: float
+    pieces_an_event: float
 
     @property
     def cpu_us(self) -> float:
@@ -102,16 +102,16 @@ def _measure(case: Case, broker: Broker, log: Path, console: Console) -> Grown:
     growth_traffic.load(growth, variables, console)
     with BenchWorker(variables, log) as worker:
         looks = runs.watch([worker], growth.total, broker)
-        resident, tracked, blocks = worker.resident_bytes(), worker.tracked(), worker.blocks()
+        resident, tracked, pieces = worker.resident_bytes(), worker.tracked(), worker.pieces()
     traffic.delete(variables)
     after = growth.accounts + int(SETTLED * (growth.total - growth.accounts))
-    return Grown(case, runs.between(case.name, looks, after=after), resident, tracked, blocks / growth.total)
+    return Grown(case, runs.between(case.name, looks, after=after), resident, tracked, pieces / growth.total)
 
 
 def seen(grown: Sequence[Grown]) -> list[paper.Seen]:
     """Return what the model of many workers is made from: runs that differ in the number of partitions alone."""
     return [
-        paper.Seen(one.case.partitions, one.blocks_an_event, one.cpu_us)
+        paper.Seen(one.case.partitions, one.pieces_an_event, one.cpu_us)
         for one in grown
         if one.case.name == partitions_name(one.case.partitions)
     ]

@@ -129,9 +129,11 @@ class BenchWorker:
         waiting = total("boostwatch_consumer_lag_records") + total("boostwatch_in_flight_batches")
         return Progress(total("boostwatch_events_total"), total("boostwatch_batch_seconds_count"), waiting)
 
-    def blocks(self) -> int:
-        """Return how many blocks of actions it has sent."""
-        return int(sum(self.metrics().get("boostwatch_action_blocks_total", {}).values()))
+    def pieces(self) -> int:
+        """Return in how many pieces its work came: batches of all agents, and blocks of actions that it made."""
+        metrics = self.metrics()
+        counted = ("boostwatch_batch_seconds_count", "boostwatch_action_blocks_total")
+        return int(sum(value for name in counted for value in metrics.get(name, {}).values()))
 
     def tracked(self) -> dict[str, int]:
         """Return the rows held, by what they are about."""

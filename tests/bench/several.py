@@ -11,8 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tests.bench import growth_traffic, runs, traffic
-from tests.bench.growth_traffic import Growth
+from tests.bench import runs, traffic
 from tests.bench.processes import BenchWorker, RunFailed
 from tests.bench.report import Wanted
 
@@ -23,6 +22,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from tests.bench.brokers import Broker
+    from tests.bench.traffic import Loaded
+
+WORKERS = (1, 2)
 
 SETTLED = 0.25
 """Part of the events that is not timed at the beginning, while the group may still be sharing partitions out."""
@@ -51,27 +53,31 @@ class Several:
         return (self.run.cpu_seconds + self.run.broker_cpu_seconds) / self.run.seconds
 
 
-def measure(broker: Broker, events: int, scratch: Path, console: Console, partitions: int = 8) -> list[Several]:
+def measure(
+    broker: Broker, events: int, scratch: Path, console: Console, partitions: int = 8, seed: int = 1
+) -> list[Several]:
     """Run one worker, then two, on the same traffic. Raises RunFailed."""
-    return [_measure(count, broker, events, scratch, console, partitions) for count in (1, 2)]
+    loaded = traffic.load(broker.bootstrap, events, partitions, seed, console)
+    try:
+        return [_measure(count, loaded, broker, scratch, console) for count in WORKERS]
+    finally:
+        traffic.delete(loaded.environment, loaded.small.name, loaded.slow.name)
 
 
-def _measure(count: int, broker: Broker, events: int, scratch: Path, console: Console, partitions: int) -> Several:
-    growth = Growth(max(1_000, events // 10), events)
-    variables = traffic.environment(broker.bootstrap, partitions)
+def _measure(count: int, loaded: Loaded, broker: Broker, scratch: Path, console: Console) -> Several:
+    variables = traffic.afresh(loaded.environment, count)
     traffic.create(variables)
-    console.print(f"  {count} worker{'s' if count > 1 else ''}: {growth.total:,} events ...")
-    growth_traffic.load(growth, variables, console)
+    console.print(f"  {count} worker{'s' if count > 1 else ''}: {loaded.events:,} events ...")
     with ExitStack() as stack:
         workers = [
             stack.enter_context(BenchWorker(variables, scratch / f"several-{count}-{number}.log"))
             for number in range(count)
         ]
-        looks = runs.watch(workers, growth.total, broker)
-        if count > 1 and min(worker.progress().events for worker in workers) < growth.total / (4 * count):
+        looks = runs.watch(workers, loaded.events, broker)
+        if count > 1 and min(worker.progress().events for worker in workers) < loaded.events / (4 * count):
             raise RunFailed("one of the workers had next to nothing to do: the group did not share the partitions out")
-    traffic.delete(variables)
-    return Several(count, runs.between(f"{count} workers", looks, after=int(SETTLED * growth.total)))
+    traffic.delete_written(variables, loaded.environment)
+    return Several(count, runs.between(f"{count} workers", looks, after=int(SETTLED * loaded.events)))
 
 
 def rows(several: Sequence[Several]) -> list[dict[str, Any]]:

@@ -140,23 +140,33 @@ def test_what_peers_bring_is_locked_by_hash_and_names_no_address() -> None:
         assert text.count("==") <= text.count("--hash=sha256:")
 
 
-def test_blocks_come_one_for_an_event_where_batches_are_small_and_one_for_many_where_they_are_large() -> None:
-    assert paper.blocks_an_event(256, 1) == pytest.approx(1.0)
-    assert paper.blocks_an_event(4, 8_000) == pytest.approx(4 / 8_000)
+def test_a_round_has_more_pieces_the_more_workers_there_are() -> None:
+    assert paper.pieces_a_round(1) == 3 * paper.PARTITIONS_A_WORKER
+    assert paper.pieces_a_round(64) == paper.PARTITIONS_A_WORKER * (1 + 64 + 8)
 
 
 @settings(deadline=None)
 @given(st.floats(1, 20), st.floats(0, 50))
-def test_the_model_finds_the_costs_that_made_its_measurements(event_us: float, block_us: float) -> None:
-    true = paper.Costs(event_us, block_us)
-    seen = [paper.Seen(p, blocks, true.of_event(blocks)) for p, blocks in ((4, 0.001), (64, 0.03), (256, 0.5))]
+def test_the_model_finds_the_costs_that_made_its_measurements(event_us: float, piece_us: float) -> None:
+    true = paper.Costs(event_us, piece_us)
+    seen = [paper.Seen(p, pieces, true.of_event(pieces)) for p, pieces in ((4, 0.001), (64, 0.03), (256, 0.5))]
     found = paper.fitted(seen)
     assert found.event_us == pytest.approx(event_us, abs=1e-6)
-    assert found.block_us == pytest.approx(block_us, abs=1e-6)
+    assert found.piece_us == pytest.approx(piece_us, abs=1e-6)
     assert all(row["measured_us"] == row["model_us"] for row in paper.checked(seen))
 
 
-def test_where_blocks_cost_nothing_workers_add_up_and_else_they_do_less() -> None:
-    free, dear = paper.Costs(5.0, 0.0), paper.Costs(5.0, 20.0)
+def test_where_pieces_cost_nothing_workers_add_up_and_else_they_do_less() -> None:
+    free, dear = paper.Costs(5.0, 0.0), paper.Costs(5.0, 500.0)
     assert paper.rate_of(16, free, 1.0)[0] == pytest.approx(16 * paper.rate_of(1, free, 1.0)[0])
     assert paper.rate_of(16, dear, 1.0)[0] < 16 * paper.rate_of(1, dear, 1.0)[0]
+
+
+@settings(deadline=None)
+@given(st.integers(1, 500), st.floats(1, 20), st.floats(0, 1e4), st.floats(0.5, 2))
+def test_a_worker_has_half_of_its_time_for_events_however_dear_pieces_are(
+    workers: int, event_us: float, piece_us: float, processors: float
+) -> None:
+    rate, round_s = paper.rate_of(workers, paper.Costs(event_us, piece_us), processors)
+    assert 0.49 * workers * processors * 1e6 / event_us < rate <= 1.01 * workers * processors * 1e6 / event_us
+    assert round_s >= paper.ROUND_S

@@ -12,7 +12,7 @@ from faust.transport.drivers import aiokafka as driver
 
 from streams.alignment import Aligner, Reached
 from streams.commits import Ledger, Partition
-from streams.consumer import BatchConsumer
+from streams.consumer import PACKED_MAX, BatchConsumer
 from streams.fetched import FetchedBatch
 from streams.transport import TransportOptions
 
@@ -57,7 +57,10 @@ class Came(NamedTuple):
     source: Partition
     offset: int
 
-    def read(self, *_: object, **__: object) -> list[FetchedBatch]:
+    def read(self, records_max: int, **_: object) -> list[FetchedBatch]:
+        assert (records_max <= PACKED_MAX) == (self.source.topic == "actions"), (
+            "a block counts for thousands of records"
+        )
         nothing = np.zeros(1, np.int64)
         return [FetchedBatch(self.source, [b""], [None], nothing + self.offset, nothing, {}, self.offset + 1)]
 
@@ -101,7 +104,7 @@ def worked_on(polls: list[dict[Partition, Came]], during: Any = None) -> tuple[l
         consumer.app = SimpleNamespace(
             ledger=ledger,
             aligner=Aligner(["likes"], 100, 1_000),
-            options=TransportOptions([], prompt_topics=frozenset({"actions"})),
+            options=TransportOptions([], prompt_topics=frozenset({"actions"}), packed_topics=frozenset({"actions"})),
             consumer_generation_id=3,
             end_round=end_round,
         )
