@@ -27,7 +27,12 @@ TOGETHER_S = 0.1
 """How long actions wait at the most for those that were fetched with them, where work on these takes that long."""
 
 ROWS_MAX = 16_384
-"""Actions that are not kept waiting: beyond that, a block costs little beside what is in it."""
+"""Actions that are not kept waiting: beyond that, a block costs little beside what is in it, and the arrays outgrow the
+processor's caches."""
+
+BLOCK_ROWS_MIN = 1_024
+"""Actions for each subject partition before they are not kept waiting, where there are many partitions: with 64 of them
+a backlog is read 1.2 times as fast as with blocks of a quarter of that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,7 @@ class Gatherer:
         self._metrics = metrics
         self._lifecycle = lifecycle
         self._waiting: list[_Waiting] = []
+        self._rows_max = max(ROWS_MAX, BLOCK_ROWS_MIN * sources.subject_partitions)
         self._rows = 0
         self._turn = asyncio.Lock()  # what is packed first is queued first
         self._soon: asyncio.Task[None] | None = None
@@ -59,7 +65,7 @@ class Gatherer:
         """Take the actions of a batch that was worked on; its ticket is finished after them and all of `sent`."""
         self._waiting.append(_Waiting(batch, outgoing, sent))
         self._rows += len(outgoing.actions)
-        if self._rows >= ROWS_MAX:
+        if self._rows >= self._rows_max:
             await self.send()
         elif self._soon is None or self._soon.done():
             self._soon = asyncio.ensure_future(self._send_soon())

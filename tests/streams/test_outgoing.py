@@ -6,6 +6,7 @@ import asyncio
 from typing import Any, cast
 
 import numpy as np
+import pytest
 
 from streams.block_parts import BlockHeader
 from streams.blocks import Origin, Outgoing, unpack
@@ -41,6 +42,28 @@ def outgoing(source: Partition, first: int) -> Outgoing:
     nothing = [None] * ROWS
     origin = Origin((nothing, nothing, nothing, nothing), np.arange(ROWS, dtype=np.int32))
     return Outgoing(BlockHeader(*source, first, first + ROWS - 1, first), actions, first + np.arange(ROWS), origin)
+
+
+def test_many_partitions_wait_for_more_that_their_blocks_be_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.outgoing.ROWS_MAX", ROWS)
+    monkeypatch.setattr("streams.outgoing.BLOCK_ROWS_MIN", ROWS)
+    source = Partition("likes", 0)
+
+    async def sent_after_one(subject_partitions: int) -> bool:
+        publisher, sources = SlowPublisher(), Sources(subject_partitions, 30_000)
+        publisher.let.set()
+        ledger, lifecycle = Ledger(9, 1 << 20), Lifecycle()
+        gatherer = Gatherer(
+            cast("Any", publisher), sources, Completion(ledger, lifecycle), Metrics(["likes"]), lifecycle
+        )
+        batch = FetchedBatch(source, [b""] * ROWS, [None] * ROWS, np.arange(ROWS), np.zeros(ROWS, np.int64), {}, ROWS)
+        batch.ticket = ledger.open(source, 0, ROWS, 1)
+        assert ledger.start(batch.ticket)
+        await gatherer.add(batch, outgoing(source, 0), [])
+        return bool(publisher.values)
+
+    assert asyncio.run(sent_after_one(1))
+    assert not asyncio.run(sent_after_one(2))
 
 
 def test_batches_go_together_and_what_comes_while_they_are_sent_goes_next() -> None:
