@@ -32,12 +32,6 @@ SKEW_MS = 5_000
 """How far one number's records may be ahead of another's: accounts that act together do so within minutes, and who of
 them comes first must not be told by their partitions. Shorter would make small batches of a slow backlog."""
 
-BACKLOG_SHARE = 1 / 6
-"""A number goes on by this share of what is left of its backlog at the most, but for `TOGETHER_MIN` records: a history
-that was sent much faster than it happened has timestamps near each other, and is to come side by side all the same."""
-
-TOGETHER_MIN = 4_096
-
 MISSED_S = 10.0
 """A partition that brings nothing for so long, while others are fetched, is waited for no more until it does."""
 
@@ -111,7 +105,6 @@ class _Line:
     ended: bool = False  # read to the log's end
     given_up: bool = False
     missed_since_s: float | None = None
-    unread: int = 0  # records in the log that were not fetched yet, as of the last look
 
     @property
     def bound(self) -> tuple[int, int]:
@@ -221,7 +214,6 @@ class Aligner:
             if not self.takes(source):
                 continue
             line = self._line(source)
-            line.unread = max(0, (one.highwater or 0) - (one.position or 0))
             line.ended = (
                 one.position is not None
                 and one.highwater is not None
@@ -270,10 +262,8 @@ class Aligner:
         until = min(cap, *(line.bound for line in lines), *(line.breaks_at for line in heads))
         times = [line.times_until(until) for line in heads]
         counts = list(map(len, times))
-        left = sum(line.unread + sum(map(len, line.held)) for line in lines)
-        most = min(self._records_max, max(TOGETHER_MIN, int(BACKLOG_SHARE * left)))
-        if sum(counts) > most:
-            counts = _counts_of_first(times, most)
+        if sum(counts) > self._records_max:
+            counts = _counts_of_first(times, self._records_max)
         taken = [line.take(count) for line, count in zip(heads, counts, strict=True)]
         batches = [batch for batch in taken if batch is not None]
         self.held_bytes -= sum(batch.size_bytes for batch in batches)

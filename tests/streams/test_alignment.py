@@ -223,20 +223,6 @@ def test_numbers_take_turns_of_no_more_than_that() -> None:
     assert reached == {0: 59_000, 1: 59_000}
 
 
-def test_of_a_history_that_was_sent_at_once_numbers_take_turns_of_a_sixth(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else one number's whole day would come before another's: a viral keyword was flagged that nobody had bought."""
-    monkeypatch.setattr("streams.alignment.TOGETHER_MIN", 1)
-    logs = {source: times for n in (0, 1) for source, times in three([1] * 12, [1] * 12, [1] * 12, n).items()}
-    fetching = Fetching(logs, records_max=1_000)
-    for source in logs:
-        fetching.fetch(source, 12)
-    fetching.look()
-    sizes = [sum(map(len, together.batches)) for together in fetching.went]
-    assert [together.source.partition for together in fetching.went[:4]] == [0, 1, 0, 1]
-    assert sizes[:4] == [6, 6, 5, 5]
-    assert sum(sizes) == 72
-
-
 def test_while_memory_is_short_only_what_may_be_waited_for_is_fetched() -> None:
     fetching = Fetching(three([1], [7, 8], [3]))
     fetching.fetch(LIKES, 1)
