@@ -166,6 +166,15 @@ def test_what_waits_is_bounded_and_the_oldest_go_first() -> None:
     assert gone == list(range(100 - len(waiting)))
 
 
+def test_where_too_many_wait_few_go_at_once() -> None:
+    """Half of them at once held up everything else for a quarter second."""
+    waiting = Waiting(rows_max=159)
+    assert all(waiting.take(one, -1) is None for one in surges_of(list(range(159))))
+    going = waiting.take(surges_of(list(range(160)))[159], -1)
+    assert going is not None
+    assert going.visits.ts.tolist() == list(range(11))
+
+
 def test_names_go_with_the_visits() -> None:
     waiting = Waiting()
     waiting.take(joined(surges_of([1_000, 2_000], partition=1)), -1)
