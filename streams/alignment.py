@@ -6,7 +6,8 @@ records of a topic wait here until the others are known up to the same time, and
 then searches before likes before follows, then by offset. Whoever reads a log, from wherever, reads it in this order.
 
 Nobody waits for a topic that is read to its end, or that cannot be fetched while others can. Numbers are held within
-`SKEW_MS` of each other, so that what a subject sees of a backlog comes from all of them side by side.
+`SKEW_MS` of each other and go on in rounds that end at the same time in all of them, so that what a subject sees of a
+backlog comes from all of them side by side, also where a history was sent within seconds.
 
 Timestamps that producers set (`CreateTime`) may go back; then the greatest so far of a partition stands for them.
 """
@@ -57,6 +58,8 @@ class Together:
     """Consecutive records of one to three topics of a partition number, in order of precedence, to be merged."""
 
     batches: list[FetchedBatch]
+    last: bool = True
+    """Whether no other number of the same round comes behind it."""
 
     @property
     def source(self) -> Partition:
@@ -235,40 +238,55 @@ class Aligner:
             self.given_up += 1
 
     def ready(self, busy: Callable[[Partition], bool]) -> Iterator[Together]:
-        """Yield what may go on, of each number in turn, until nothing may; not of numbers that have a `busy` source.
+        """Yield what may go on, in rounds of the numbers, until nothing may; not of numbers that have a `busy` source.
 
-        The caller enters each in the ledger before it asks for the next.
+        The caller enters all of a round in the ledger before it asks for the next.
         """
         more = bool(self.held_records)
         while more:
-            more = False
             low_ms = min(line.bound[0] for line in self._lines.values())
             firsts = (int(line.held[0].merge_ms[0]) for line in self._lines.values() if line.held and len(line.held[0]))
             cap = (min(low_ms, _AFTER_ALL - SKEW_MS, *firsts) + SKEW_MS, _AFTER_ALL)
-            for lines in self._by_number():
-                if not any(line.held for line in lines):
-                    continue
-                if any(busy(line.source) for line in lines):
-                    for line in lines:
-                        line.missed_since_s = None  # not its fault
-                    continue
-                together = self._next(lines, cap)
-                if together is not None:
-                    more = True
-                    yield together
+            numbers = [lines for lines in self._by_number() if any(line.held for line in lines)]
+            free = [lines for lines in numbers if not self._kept(lines, busy)]
+            cap = min(cap, *(self._full_at(lines, cap) for lines in free)) if free else cap
+            taken = [batches for lines in free if (batches := self._next(lines, cap))]
+            for count, batches in enumerate(taken, 1):
+                yield Together(batches, last=count == len(taken))
+            more = bool(taken)
 
-    def _next(self, lines: list[_Line], cap: tuple[int, int]) -> Together | None:
-        heads = [line for line in lines if line.held]
-        until = min(cap, *(line.bound for line in lines), *(line.breaks_at for line in heads))
-        times = [line.times_until(until) for line in heads]
+    def _kept(self, lines: list[_Line], busy: Callable[[Partition], bool]) -> bool:
+        """Say whether a number is busy, and if so, do not hold it against it that it brings nothing."""
+        kept = any(busy(line.source) for line in lines)
+        for line in lines if kept else ():
+            line.missed_since_s = None
+        return kept
+
+    def _full_at(self, lines: list[_Line], cap: tuple[int, int]) -> tuple[int, int]:
+        """Return the place in the order at which a number has as much as may go on at once, or `cap`."""
+        times = np.concatenate(self._times(lines, cap))
+        if len(times) <= self._records_max:
+            return cap
+        return (int(np.partition(times, self._records_max - 1)[self._records_max - 1]), _AFTER_ALL)
+
+    def _next(self, lines: list[_Line], cap: tuple[int, int]) -> list[FetchedBatch]:
+        times = self._times(lines, cap)
         counts = list(map(len, times))
         if sum(counts) > self._records_max:
             counts = _counts_of_first(times, self._records_max)
+        heads = [line for line in lines if line.held]
         taken = [line.take(count) for line, count in zip(heads, counts, strict=True)]
         batches = [batch for batch in taken if batch is not None]
         self.held_bytes -= sum(batch.size_bytes for batch in batches)
         self.held_records -= sum(map(len, batches))
-        return Together(batches) if batches else None
+        return batches
+
+    @staticmethod
+    def _times(lines: list[_Line], cap: tuple[int, int]) -> list[NDArray[np.int64]]:
+        """Return the times of what may go on of each line that holds something."""
+        heads = [line for line in lines if line.held]
+        until = min(cap, *(line.bound for line in lines), *(line.breaks_at for line in heads))
+        return [line.times_until(until) for line in heads]
 
     def _by_number(self) -> Iterable[list[_Line]]:
         numbers: dict[int, list[_Line]] = {}

@@ -101,6 +101,13 @@ class Outgoing:
     offsets: NDArray[np.int64]
     origin: Origin | None = None
 
+    def stretch(self, start: int, end: int) -> Outgoing:
+        """Return the actions from one place to another."""
+        origin = self.origin and replace(self.origin, rows=self.origin.rows[start:end])
+        return replace(
+            self, actions=self.actions.take(np.arange(start, end)), offsets=self.offsets[start:end], origin=origin
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Block:

@@ -3,18 +3,27 @@
 A block costs a third of a millisecond from being packed to having been applied, whatever is in it, and a batch becomes
 one for nearly every subject partition. So what was fetched together, of all topics and partition numbers, goes on
 together, as soon as it is worked on.
+
+Of a backlog a round of partition numbers is more than one block should hold. It is cut by event time, and the same
+minutes of all numbers go on together: where a history was sent within seconds, one number's days would otherwise come
+before another's.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from streams.blocks import pack_all
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from streams.blocks import Outgoing
     from streams.completion import Completion
     from streams.fetched import FetchedBatch
@@ -25,6 +34,10 @@ if TYPE_CHECKING:
 
 TOGETHER_S = 0.1
 """How long actions wait at the most for those that were fetched with them, where work on these takes that long."""
+
+ROUND_S = 2.0
+"""The same where a round is so large that it is cut: work on a backlog takes that long. After that it was broken off,
+by a rebalance, and no more comes of it."""
 
 ROWS_MAX = 16_384
 """Actions that are not kept waiting: beyond that, a block costs little beside what is in it, and the arrays outgrow the
@@ -58,14 +71,22 @@ class Gatherer:
         self._waiting: list[_Waiting] = []
         self._rows_max = max(ROWS_MAX, BLOCK_ROWS_MIN * sources.subject_partitions)
         self._rows = 0
+        self._began_s = 0.0  # when the first of what waits came, by the loop's clock
+        self._round_goes_on = False
         self._turn = asyncio.Lock()  # what is packed first is queued first
         self._soon: asyncio.Task[None] | None = None
 
-    async def add(self, batch: FetchedBatch, outgoing: Outgoing, sent: list[Sent]) -> None:
-        """Take the actions of a batch that was worked on; its ticket is finished after them and all of `sent`."""
+    async def add(self, batch: FetchedBatch, outgoing: Outgoing, sent: list[Sent], *, last: bool = True) -> None:
+        """Take the actions of a batch that was worked on; its ticket is finished after them and all of `sent`.
+
+        Unless it is the `last` of its round, the others are waited for.
+        """
+        if not self._waiting:
+            self._began_s = asyncio.get_running_loop().time()
         self._waiting.append(_Waiting(batch, outgoing, sent))
         self._rows += len(outgoing.actions)
-        if self._rows >= self._rows_max:
+        self._round_goes_on = not last
+        if last and self._rows >= self._rows_max:
             await self.send()
         elif self._soon is None or self._soon.done():
             self._soon = asyncio.ensure_future(self._send_soon())
@@ -76,15 +97,22 @@ class Gatherer:
             waiting, self._waiting, self._rows = self._waiting, [], 0
             if not waiting:
                 return
-            started = time.perf_counter()
-            packed = pack_all([one.outgoing for one in waiting], self._sources.subject_partitions)
-            self._metrics.batch_seconds.labels("blocks").observe(time.perf_counter() - started)
-            sent = [await self._publisher.block(block.partition, block.value) for block in packed]
+            seconds = 0.0
+            sent: list[Sent] = []
+            told: defaultdict[tuple[str, int], set[int]] = defaultdict(set)
+            for some in cut([one.outgoing for one in waiting], self._rows_max):
+                started = time.perf_counter()
+                packed = pack_all(some, self._sources.subject_partitions)
+                seconds += time.perf_counter() - started
+                for block in packed:
+                    sent.append(await self._publisher.block(block.partition, block.value))
+                    for topic_and_number in block.sources:
+                        told[topic_and_number].add(block.partition)
+            self._metrics.batch_seconds.labels("blocks").observe(seconds)
             for one in waiting:
                 header = one.outgoing.header
-                told = {block.partition for block in packed if (header.topic, header.partition) in block.sources}
                 source = self._sources.get(one.batch.source, time.monotonic())
-                source.sent(told, header.watermark_ms, header.offset_last)
+                source.sent(told[header.topic, header.partition], header.watermark_ms, header.offset_last)
                 sent += one.sent
             self._completion.finish_after([one.batch for one in waiting], sent)
 
@@ -93,6 +121,29 @@ class Gatherer:
             # What comes while something is being sent waits for the next turn of this.
             while self._waiting:
                 await asyncio.sleep(TOGETHER_S)
-                await self.send()
+                waited_s = asyncio.get_running_loop().time() - self._began_s
+                if waited_s >= ROUND_S or not (self._round_goes_on and self._rows >= self._rows_max):
+                    await self.send()
         except Exception as error:  # noqa: BLE001  # whatever it is, its batches are not done
             self._lifecycle.fail(error)
+
+
+def cut(batches: Sequence[Outgoing], rows_max: int) -> Iterator[list[Outgoing]]:
+    """Yield the actions of batches in parts of about `rows_max`, each with the same event time of all of them."""
+    count = round(sum(len(one.actions) for one in batches) / rows_max)
+    if count <= 1:
+        yield list(batches)
+        return
+    # Watermarks never fall within a source, so a part is a stretch of each, and its order stays.
+    times = [one.actions.watermark for one in batches]
+    every = np.concatenate(times)
+    places = np.arange(1, count) * len(every) // count
+    ends_ms = np.partition(every, places)[places]
+    ends = [[*np.searchsorted(each, ends_ms, side="right").tolist(), len(each)] for each in times]
+    begin = [0] * len(batches)
+    for part in range(count):
+        until = [each[part] for each in ends]
+        some = [one.stretch(*span) for one, *span in zip(batches, begin, until, strict=True) if span[0] < span[1]]
+        begin = until
+        if some:
+            yield some

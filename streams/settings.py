@@ -105,7 +105,7 @@ class Settings(BaseSettings):
     )
     fetch_wait_ms: int = Field(default=100, ge=1, le=10_000, description="1 to 10000")
     batch_records_max: int = Field(
-        default=8_192, ge=1, le=1_000_000, description="1 to 1000000, records handled as one batch"
+        default=65_536, ge=1, le=1_000_000, description="1 to 1000000, records handled as one batch"
     )
     in_flight_batches_max: int = Field(
         default=4, ge=1, le=1_000, description="1 to 1000, batches waiting per partition"

@@ -48,7 +48,7 @@ class TransportOptions:
     fetch_wait_ms: int = 100
     partition_fetch_bytes_max: int = 1 << 20
     fetch_bytes_max: int = 16 << 20
-    records_max: int = 8_192
+    records_max: int = 65_536
     session_timeout_ms: int = 30_000
     rebalance_timeout_ms: int = 60_000
     """How long the group waits for this worker on a rebalance; longer than `settle_timeout_ms`."""

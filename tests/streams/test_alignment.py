@@ -223,6 +223,32 @@ def test_numbers_take_turns_of_no_more_than_that() -> None:
     assert reached == {0: 59_000, 1: 59_000}
 
 
+def test_a_round_ends_at_the_same_time_in_all_numbers_however_much_each_has() -> None:
+    busy, quiet = [10 * place for place in range(100)], [100 * place for place in range(10)]
+    fetching = Fetching(three([], busy, []) | three([], quiet, [], number=1), records_max=20)
+    for number, count in ((0, 100), (1, 10)):
+        fetching.fetch(Partition("likes", number), count)
+    fetching.look()
+    rounds: list[list[Together]] = [[]]
+    for together in fetching.went:
+        rounds[-1].append(together)
+        if together.last:
+            rounds.append([])
+    assert rounds.pop() == []
+    times = [[one.batches[0].timestamps.tolist() for one in some] for some in rounds]
+    assert times == [[busy[20 * n : 20 * n + 20], quiet[2 * n : 2 * n + 2]] for n in range(5)]
+
+
+def test_what_all_has_the_same_time_goes_on_in_rounds_too() -> None:
+    fetching = Fetching(three([], [7] * 10, []) | three([], [7] * 3, [], number=1), records_max=4)
+    for number, count in ((0, 10), (1, 3)):
+        fetching.fetch(Partition("likes", number), count)
+    fetching.look()
+    assert [(one.source.partition, len(one.batches[0]), one.last) for one in fetching.went] == [
+        (0, 4, False), (1, 3, True), (0, 4, True), (0, 2, True)
+    ]  # fmt: skip
+
+
 def test_while_memory_is_short_only_what_may_be_waited_for_is_fetched() -> None:
     fetching = Fetching(three([1], [7, 8], [3]))
     fetching.fetch(LIKES, 1)
