@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from heapq import nsmallest
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,23 +27,37 @@ class Sources:
 
     def __init__(self) -> None:
         self._watermarks: dict[str, int] = {}
+        self._lowest: tuple[str, ...] | None = ()
+        """The source that holds back most and the next one; None where that has to be looked for again."""
 
     def speak(self, source: str, watermark_ms: int) -> None:
         """Note that a source is live and how far it has got; a watermark never falls."""
-        self._watermarks[source] = max(watermark_ms, self._watermarks.get(source, watermark_ms))
+        before = self._watermarks.get(source)
+        if before is not None and watermark_ms <= before:
+            return
+        self._watermarks[source] = watermark_ms
+        # The others are further already: of hundreds of sources hardly one that speaks is among the two.
+        if before is None or (self._lowest is not None and source in self._lowest):
+            self._lowest = None
 
     def leave(self, source: str) -> None:
         """Leave an idle source out until it speaks again."""
-        self._watermarks.pop(source, None)
+        if self._watermarks.pop(source, None) is not None:
+            self._lowest = None
 
     def others(self, source: str) -> int:
         """Return the least watermark of the other live sources, LAST_MS where there is none."""
-        return min((mark for name, mark in self._watermarks.items() if name != source), default=LAST_MS)
+        return next((self._watermarks[name] for name in self._find_lowest() if name != source), LAST_MS)
 
     @property
     def least(self) -> int | None:
         """The least watermark of all live sources, None without any."""
-        return min(self._watermarks.values(), default=None)
+        return next((self._watermarks[name] for name in self._find_lowest()), None)
+
+    def _find_lowest(self) -> tuple[str, ...]:
+        if self._lowest is None:
+            self._lowest = tuple(nsmallest(2, self._watermarks, key=self._watermarks.__getitem__))
+        return self._lowest
 
     @property
     def watermarks(self) -> dict[str, int]:
@@ -51,7 +66,7 @@ class Sources:
 
     def restore(self, watermarks: Mapping[str, int]) -> None:
         """Take these in place of all that is known."""
-        self._watermarks = dict(watermarks)
+        self._watermarks, self._lowest = dict(watermarks), None
 
     def __len__(self) -> int:
         return len(self._watermarks)

@@ -73,7 +73,7 @@ def level(matrix: NDArray[np.int64], parts: Sequence[Sequence[Part]]) -> None:
     """Let the columns that never fall within a part go on from part to part where the one before ended."""
     for some in parts:
         for before, part in pairwise(some):
-            for column in (OFFSET, WATERMARK):
+            for column in (OFFSET, WATERMARK) if part.end > part.start else ():
                 matrix[column, part.start : part.end] -= matrix[column, part.start] - matrix[column, before.end - 1]
 
 

@@ -254,9 +254,10 @@ def _restore(matrix: NDArray[np.int64], tables: KeyTables, key_at: int, parts: S
     unlevel(matrix, parts, read_tops(tops, len(parts))[1])
 
 
-def pack_watermark(header: BlockHeader) -> bytes:
-    """Pack a block without rows."""
-    return pack(_NO_ACTIONS, np.empty(0, np.int64), header)
+def pack_watermarks(headers: Sequence[BlockHeader]) -> bytes:
+    """Pack a block without rows, that only tells how far some sources are."""
+    rows = _Rows([Outgoing(headers[0], _NO_ACTIONS, np.empty(0, np.int64))])
+    return next(_sealed(rows, [0, 0], [[Part(header, 0, 0) for header in headers]], bytes_max=None))[1]
 
 
 def _found(actions: Actions, keys: NDArray[np.uint64]) -> Gathered:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from streams.block_parts import BlockHeader
-from streams.blocks import pack_watermark
+from streams.blocks import pack_watermarks
 from streams.errors import ProduceFailed
 from streams.publish import all_of
 from streams.stages import ACTORS, GROUPS, SUBJECTS
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from streams.consumer import BatchConsumer
     from streams.lifecycle import Lifecycle
     from streams.metrics import Metrics
-    from streams.publish import Publisher, Sent
+    from streams.publish import Publisher
     from streams.settings import Settings
     from streams.sources import Due, Sources
     from streams.stages import Stages
@@ -212,12 +212,12 @@ class Runtime:
             if position is not None and highwater is not None and position >= highwater
             if self._ledger.front(partition) is None
         ]
-        sent: list[Sent] = []
+        told: defaultdict[int, list[BlockHeader]] = defaultdict(list)
         for due in self._sources.due(caught_up, time.monotonic()):
-            value = pack_watermark(_header(due))
             everybody = range(self._sources.subject_partitions)
-            numbers = everybody if due.subject_partition is None else (due.subject_partition,)
-            sent += [await publisher.block(number, value) for number in numbers]
+            for number in everybody if due.subject_partition is None else (due.subject_partition,):
+                told[number].append(_header(due))
+        sent = [await publisher.block(number, pack_watermarks(headers)) for number, headers in told.items()]
         await all_of(sent)
 
     def live(self, stall_s: float) -> tuple[bool, str]:

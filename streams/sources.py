@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 QUIET_S = 1.0
 """A subject partition that got no row from a source for this long is told its watermark without rows."""
 
+TOLD_MOST = 8_192
+"""How often a subject partition is told of a source in one call, about: with hundreds of partitions of every topic for
+one worker, to tell all of all would take more than a second. Those who spoke longest ago come first."""
+
 
 @dataclass(slots=True)
 class Source:
@@ -86,15 +90,20 @@ class Sources:
         has been silent for `idle_ms` is idle, and says so again as often, for subject partitions that moved.
         """
         waiting = set(caught_up)
-        for partition, source in self._sources.items():
-            if partition in waiting and now_s - source.active_s >= self.idle_s:
+        left = TOLD_MOST
+        for source in sorted(self._sources.values(), key=lambda one: one.spoken_s):
+            if left <= 0:
+                break
+            if source.partition in waiting and now_s - source.active_s >= self.idle_s:
                 if not source.idle or now_s - source.spoken_s >= self.idle_s:
                     source.idle, source.spoken_s = True, now_s
                     source.told[:] = source.watermark_ms
+                    left -= self.subject_partitions
                     yield Due(source, None, source.watermark_ms, idle=True)
             elif now_s - source.spoken_s >= QUIET_S:
                 source.spoken_s = now_s
                 behind = np.flatnonzero(source.told < source.watermark_ms)
+                left -= len(behind)
                 for subject_partition in behind.tolist():
                     source.told[subject_partition] = source.watermark_ms
                     yield Due(source, subject_partition, source.watermark_ms, idle=False)

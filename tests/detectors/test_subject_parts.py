@@ -124,6 +124,20 @@ class TestSources:
         sources.speak("a", 3)
         assert sources.least == 5
 
+    @given(st.lists(st.tuples(st.sampled_from("abcde"), st.one_of(st.none(), st.integers(0, 9))), max_size=40))
+    def test_who_holds_back_is_always_known(self, said: list[tuple[str, int | None]]) -> None:
+        sources, known = Sources(), dict[str, int]()
+        for source, watermark_ms in said:
+            if watermark_ms is None:
+                sources.leave(source)
+                known.pop(source, None)
+            else:
+                sources.speak(source, watermark_ms)
+                known[source] = max(watermark_ms, known.get(source, 0))
+            assert sources.least == min(known.values(), default=None)
+            for each in "abcde":
+                assert sources.others(each) == min((ms for name, ms in known.items() if name != each), default=LAST_MS)
+
 
 class TestModels:
     def test_the_cycle_knows_nothing_before_a_full_day(self) -> None:

@@ -25,7 +25,7 @@ from streams.blocks import (
     Outgoing,
     pack,
     pack_all,
-    pack_watermark,
+    pack_watermarks,
     unpack,
 )
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module", autouse=True)
 def compiled_loops() -> None:
     """Compile what is not in the cache before Hypothesis looks at the clock."""
-    unpack(pack_watermark(HEADER))
+    unpack(pack_watermarks([HEADER]))
 
 
 COLUMNS = [field.name for field in fields(Actions) if field.name != "names"]
@@ -264,10 +264,10 @@ def test_unpacked_columns_are_aligned_and_can_be_written_to() -> None:
         assert getattr(block.actions, name).flags.carray, name
 
 
-def test_a_block_without_rows_carries_its_watermark() -> None:
-    header = BlockHeader("searches", 7, 10, 9, 5_000, idle=True)
-    block = unpack(pack_watermark(header))
-    assert block.header == header
+def test_a_block_without_rows_carries_the_watermarks_of_several_sources() -> None:
+    headers = [BlockHeader("searches", 7, 10, 9, 5_000, idle=True), BlockHeader("likes", 300, 0, -1, 7_000)]
+    block = unpack(pack_watermarks(headers))
+    assert [part.header for part in block.parts] == headers
     assert len(block.actions) == len(block.offsets) == 0
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from streams.commits import Partition
 from streams.sources import QUIET_S, Sources
 
@@ -40,6 +42,20 @@ def test_an_idle_source_says_so_again_for_whoever_came_later_and_stops_when_it_s
     sources.get(A, 21.0).sent({0}, 7_000, 5)
     assert told(sources, 22.0, (A,)) == []
     assert told(sources, 31.0, (A,)) == [(A, None, 7_000, True)]
+
+
+def test_many_are_told_a_part_at_a_time_and_nobody_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.sources.TOLD_MOST", 4)
+    sources = Sources(3, IDLE_MS)
+    everybody = [Partition("likes", number) for number in range(6)]
+    sources.assign(everybody, [], 0.0)
+    for source in everybody:
+        sources.get(source, 0.0).sent({0}, 5_000, 9)
+    calls = [told(sources, QUIET_S + second) for second in range(3)]
+    assert [len(call) for call in calls] == [4, 4, 4]
+    assert sorted((source, number) for call in calls for source, number, _, _ in call) == [
+        (source, number) for source in everybody for number in (1, 2)
+    ]
 
 
 def test_a_watermark_never_falls() -> None:
