@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from heapq import nsmallest
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ class Sources:
 
     def _find_lowest(self) -> tuple[str, ...]:
         if self._lowest is None:
-            self._lowest = tuple(nsmallest(2, self._watermarks, key=self._watermarks.__getitem__))
+            self._lowest = tuple(sorted(self._watermarks, key=self._watermarks.__getitem__)[:2])
         return self._lowest
 
     @property

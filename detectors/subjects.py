@@ -158,10 +158,15 @@ class SubjectStage(KeptState):
 
     def advance(self, source: str, watermark_ms: int, *, idle: bool = False) -> list[Flag]:
         """Note how far a quiet source has got, or that it is idle and holds nobody back. Return what that brings."""
-        if idle:
-            self._sources.leave(source)
-        else:
-            self._sources.speak(source, watermark_ms)
+        return self.advance_all([(source, watermark_ms, idle)])
+
+    def advance_all(self, sources: Sequence[tuple[str, int, bool]]) -> list[Flag]:
+        """Note the same of several sources at once: names, watermarks, and whether each is idle."""
+        for source, watermark_ms, idle in sources:
+            if idle:
+                self._sources.leave(source)
+            else:
+                self._sources.speak(source, watermark_ms)
         least = self._sources.least
         if least is None or least <= self._clock_ms:
             return []

@@ -122,7 +122,7 @@ class ActorsAgent(Agent):
         """Let go on what was made since the last time, once the batch that is being worked on is done."""
         async with self.turn:
             pass
-        await self._gatherer.send()
+        await self._gatherer.end_round()
 
     def _made(
         self, batch: FetchedBatch, decoded: tuple[Events, Sequence[Refusal]], marked: Marked
@@ -183,10 +183,8 @@ class SubjectsAgent(Agent):
             if visits is not None:
                 visited.append((offset, visits.apply(actions)))
             flags = stage.apply_all(actions, sources)
-        for header, start, end in block.parts:
-            if start == end:
-                flags += stage.advance(header.source, header.watermark_ms, idle=header.idle)
-        return flags
+        quiet = [(one.source, one.watermark_ms, one.idle) for one, start, end in block.parts if start == end]
+        return flags + stage.advance_all(quiet) if quiet else flags
 
     def _new(self, block: Block, seen: Seen) -> tuple[Actions, list[tuple[str, int]]]:
         """Return the actions that were not applied before, and how many are of each source; take them for seen."""

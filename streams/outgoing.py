@@ -39,6 +39,11 @@ ROUND_S = 2.0
 """The same where a round is so large that it is cut: work on a backlog takes that long. After that it was broken off,
 by a rebalance, and no more comes of it."""
 
+BLOCK_S = 0.002
+"""How long it is waited after each block that was sent, before the next ones, unless so many actions wait meanwhile as
+are not kept waiting: with 256 subject partitions half a second. A block costs a millisecond or two of worker and client
+whatever is in it, and where everybody gets one for every few actions there would be time for nothing else."""
+
 ROWS_MAX = 16_384
 """Actions that are not kept waiting: beyond that, a block costs little beside what is in it, and the arrays outgrow the
 processor's caches."""
@@ -73,6 +78,7 @@ class Gatherer:
         self._rows = 0
         self._began_s = 0.0  # when the first of what waits came, by the loop's clock
         self._round_goes_on = False
+        self._not_before_s = 0.0  # until when the last blocks are enough
         self._turn = asyncio.Lock()  # what is packed first is queued first
         self._soon: asyncio.Task[None] | None = None
 
@@ -91,18 +97,24 @@ class Gatherer:
         elif self._soon is None or self._soon.done():
             self._soon = asyncio.ensure_future(self._send_soon())
 
+    async def end_round(self) -> None:
+        """Pack and queue what waits, or leave it to wait for more where there are many partitions."""
+        if asyncio.get_running_loop().time() >= self._not_before_s:
+            await self.send()
+
     async def send(self) -> None:
         """Pack and queue what waits."""
         async with self._turn:
             waiting, self._waiting, self._rows = self._waiting, [], 0
             if not waiting:
                 return
-            seconds = 0.0
+            seconds, blocks = 0.0, 0
             sent: list[Sent] = []
             told: defaultdict[tuple[str, int], set[int]] = defaultdict(set)
             for some in cut([one.outgoing for one in waiting], self._rows_max):
                 started = time.perf_counter()
                 packed = pack_all(some, self._sources.subject_partitions)
+                blocks += len(packed)
                 seconds += time.perf_counter() - started
                 for block in packed:
                     sent.append(await self._publisher.block(block.partition, block.value))
@@ -114,14 +126,16 @@ class Gatherer:
                 source = self._sources.get(one.batch.source, time.monotonic())
                 source.sent(told[header.topic, header.partition], header.watermark_ms, header.offset_last)
                 sent += one.sent
+            self._not_before_s = asyncio.get_running_loop().time() + BLOCK_S * blocks
             self._completion.finish_after([one.batch for one in waiting], sent)
 
     async def _send_soon(self) -> None:
         try:
             # What comes while something is being sent waits for the next turn of this.
             while self._waiting:
-                await asyncio.sleep(TOGETHER_S)
-                waited_s = asyncio.get_running_loop().time() - self._began_s
+                loop = asyncio.get_running_loop()
+                await asyncio.sleep(max(TOGETHER_S, self._not_before_s - loop.time()))
+                waited_s = loop.time() - self._began_s
                 if waited_s >= ROUND_S or not (self._round_goes_on and self._rows >= self._rows_max):
                     await self.send()
         except Exception as error:  # noqa: BLE001  # whatever it is, its batches are not done

@@ -96,7 +96,7 @@ def test_what_a_round_brought_goes_on_when_the_last_of_it_is_worked_on() -> None
 
     async def run() -> None:
         nothing = cast("Any", None)
-        gatherer = cast("Any", SimpleNamespace(send=send))
+        gatherer = cast("Any", SimpleNamespace(end_round=send))
         agent = ActorsAgent({}, nothing, nothing, nothing, nothing, nothing, nothing, gatherer)
         async with agent.turn:
             ending = asyncio.ensure_future(agent.end_round())
