@@ -200,6 +200,7 @@ class SubjectsAgent(Agent):
                 sources.append((source, len(offsets) - new))
                 rows.append(np.arange(start + new, end))
         count = sum(count for _, count in sources)
+        self._metrics.actions.inc(count)
         if count == len(block.offsets):
             return block.actions, sources
         self._metrics.repeated_actions.inc(len(block.offsets) - count)

@@ -129,6 +129,7 @@ class Metrics:
         self.block_bytes = counter("action_block_bytes_total", "Bytes of those blocks, packed.")
         self.surges = counter("surge_records_total", "Records of visits sent from subjects to groups.")
         self.surge_bytes = counter("surge_bytes_total", "Bytes of those records, packed.")
+        self.actions = counter("actions_total", "Actions that subjects have taken in: the second hop's progress.")
         self.repeated_actions = counter(
             "repeated_actions_total", "Actions dropped because an earlier block had brought them."
         )

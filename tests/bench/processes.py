@@ -57,10 +57,11 @@ def free_port() -> int:
 
 
 class Progress(NamedTuple):
-    """How far a worker is: input records read (all outcomes), batches of any stage done, and what waits."""
+    """How far a worker is: input records read (all outcomes), what its later stages have done, and what waits."""
 
     events: int
-    batches: int
+    later: int
+    """Actions that subjects have taken in, and batches of groups."""
     waiting: int
     """Records not done yet in any topic, and batches in flight, as of the worker's last look, up to a second ago."""
 
@@ -127,7 +128,9 @@ class BenchWorker:
             return int(sum(metrics.get(name, {}).values()))
 
         waiting = total("boostwatch_consumer_lag_records") + total("boostwatch_in_flight_batches")
-        return Progress(total("boostwatch_events_total"), total("boostwatch_batch_seconds_count"), waiting)
+        # Subjects are told how far quiet sources are long after all is done, so their batches do not count.
+        groups = metrics.get("boostwatch_batch_seconds_count", {}).get("groups", 0)
+        return Progress(total("boostwatch_events_total"), total("boostwatch_actions_total") + int(groups), waiting)
 
     def pieces(self) -> int:
         """Return in how many pieces its work came: batches of all agents, and blocks of actions that it made."""

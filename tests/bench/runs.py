@@ -123,10 +123,10 @@ def watch(workers: Sequence[BenchWorker], expected: int, broker: Broker) -> list
             worker.check()
         found = [worker.progress() for worker in workers]
         now_s = time.perf_counter()
-        events, batches = sum(one.events for one in found), sum(one.batches for one in found)
-        if (events, batches) != before and events:
+        events, later = sum(one.events for one in found), sum(one.later for one in found)
+        if (events, later) != before and events:
             looks.append(Look(now_s, events, sum(worker.cpu_s() for worker in workers), broker.cpu_s()))
-            before, moved_at_s = (events, batches), now_s
+            before, moved_at_s = (events, later), now_s
         elif events >= expected and not any(one.waiting for one in found) and now_s - moved_at_s > QUIET_S:
             return looks
         if now_s - moved_at_s > (STALL_S if looks else READY_S):
