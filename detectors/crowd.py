@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 from math import log, sqrt
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -31,7 +31,19 @@ beyond what it has seen, and a purchase plainer than any that was learned from m
 
 SHARED_USUAL = 0.4
 """Share of a crowd's suspicious actors on devices or addresses that serve many from which on that counts beside the
-trees too, where a kind says so (`Spec.shared_nats`): whoever is merely new has a telephone of their own."""
+trees too, where a kind says so (`PlainWeights.shared`): whoever is merely new has a telephone of their own."""
+
+VARIED_FROM: Final = 0.5
+"""Standard deviation of a crowd's marks, nats, from which on its actors are no longer alike."""
+
+STAYED_LEAST: Final = 0.5
+"""By how many standard deviations more than usual have to have stayed away, that a crowd of all sorts may be bought."""
+
+LEISURE_NATS, LEISURE_MOST = 3.0, 2.0
+"""A crowd for which the gate finds less than so many nats is none that came at once; and how much counts against it."""
+
+LEISURE_STAYED: Final = 0.3
+"""What `STAYED_LEAST` is for such a crowd."""
 
 EXCESS_MOST: Final = 8.0
 """Nats beyond which it says no more that more came than usual: how much more tells fame, not purchases."""
@@ -187,20 +199,61 @@ def mixed_nats(signs: Any) -> float:
     return float(signs[SHARES + Sign.MIX] + signs[SHARES + Sign.COMPANY])
 
 
+class PlainWeights(NamedTuple):
+    """What a kind adds to the trees' nats, or takes off, for what is plain about a crowd.
+
+    Attributes:
+        shared: added for each share of the suspicious actors beyond `SHARED_USUAL` whose device or address serves many.
+        varied: taken off a crowd of all sorts that goes on as usual.
+        leisurely: taken off a crowd that goes on as usual and is no more than usual, by how far it does.
+
+    """
+
+    shared: float = 0.0
+    varied: float = 0.0
+    leisurely: float = 0.0
+
+
+NOTHING_PLAIN: Final = PlainWeights()
+"""Of a kind of which nothing is known but what the trees say."""
+
+
 @compiled
-def plain_nats(signs: Any, shared_nats: float) -> float:
-    """Return what is added to the trees' nats for signs, shape (SIGNS,), where mix, company or devices are plain.
+def plain_weights(rule: Any) -> PlainWeights:
+    """Return the weights of a record of `RULE`."""
+    weights = rule["plain"]
+    return PlainWeights(float(weights[0]), float(weights[1]), float(weights[2]))
+
+
+@compiled
+def plain_nats(signs: Any, weights: PlainWeights) -> float:
+    """Return what is added to the trees' nats for signs, shape (SIGNS,), where something about a crowd is plain.
+
+    For it: mix and company, or devices that serve many. Against it, where it is known who went on (`detectors.onward`)
+    and as many did as usually do: that they are of all sorts, or that no more came than usual.
 
     >>> signs = np.zeros(SIGNS)
     >>> signs[SHARES + Sign.MIX], signs[SHARES + Sign.COMPANY] = 18.0, 10.0
-    >>> plain_nats(signs, 5.0), plain_nats(np.zeros(SIGNS), 5.0)
+    >>> plain_nats(signs, PlainWeights(5.0)), plain_nats(np.zeros(SIGNS), PlainWeights(5.0))
     (2.0, 0.0)
     >>> signs[ON_SHARED_DEVICES] = 1.0
-    >>> plain_nats(signs, 0.0), plain_nats(signs, 5.0)
+    >>> plain_nats(signs, PlainWeights(0.0)), plain_nats(signs, PlainWeights(5.0))
     (2.0, 5.0)
+    >>> people = np.zeros(SIGNS)
+    >>> people[SHARES + Sign.SPREAD], people[SHARES + Sign.STAYED_AWAY_FAR] = 1.5, -0.7
+    >>> plain_nats(people, PlainWeights(varied=4.0)), plain_nats(people, PlainWeights(leisurely=2.0))
+    (-4.0, -2.0)
     """
     shared = max(signs[ON_SHARED_DEVICES] - SHARED_USUAL, 0.0)
-    return float(PLAIN_WEIGHT * max(mixed_nats(signs) - PLAIN_NATS, 0.0) + shared_nats * shared)
+    nats = PLAIN_WEIGHT * max(mixed_nats(signs) - PLAIN_NATS, 0.0) + weights.shared * shared
+    stayed = signs[SHARES + Sign.STAYED_AWAY_FAR]
+    if stayed == 0.0:  # of nobody is it known
+        return float(nats)
+    varied = min(max(signs[SHARES + Sign.SPREAD] - VARIED_FROM, 0.0), 1.0)
+    nats -= weights.varied * varied * min(max(1.0 - stayed / STAYED_LEAST, 0.0), 1.0)
+    excess = max(signs[SHARES + Sign.EXCESS_FAST], signs[SHARES + Sign.EXCESS_SLOW])
+    leisure = max(1.0 - excess / LEISURE_NATS, 0.0)
+    return float(nats - weights.leisurely * leisure * min(max(LEISURE_STAYED - stayed, 0.0), LEISURE_MOST))
 
 
 @compiled

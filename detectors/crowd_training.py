@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from detectors.crowd import PlainWeights
     from detectors.fitting import Labelled
     from detectors.trees import Forest
 
@@ -98,7 +99,7 @@ def fit_crowds(parts: Sequence[Cases], seed: int = 11) -> Forest:
     return boost(signs, bought, weight, SIGN_NAMES, RISING, seed)
 
 
-def judged_by_others(parts: Sequence[Cases], shared_nats: float) -> list[NDArray[np.float64]]:
+def judged_by_others(parts: Sequence[Cases], weights: PlainWeights) -> list[NDArray[np.float64]]:
     """Return the nats of every directory's cases by forests that were fitted on the others, and what is plain."""
     found: list[NDArray[Any]] = [np.empty(0)] * len(parts)
     folds = min(FOLDS, len(parts))
@@ -106,7 +107,7 @@ def judged_by_others(parts: Sequence[Cases], shared_nats: float) -> list[NDArray
         forest = fit_crowds([part for place, part in enumerate(parts) if folds < 2 or place % folds != fold])
         for place, part in enumerate(parts):
             if place % folds == fold:
-                found[place] = forest.nats_of(part.signs) + [plain_nats(signs, shared_nats) for signs in part.signs]
+                found[place] = forest.nats_of(part.signs) + [plain_nats(signs, weights) for signs in part.signs]
     return found
 
 

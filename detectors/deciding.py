@@ -23,7 +23,7 @@ from detectors.composition import (
     tagged,
 )
 from detectors.conviction import conviction, looks_before, note_look
-from detectors.crowd import SIGNS, describe_crowd, mixed_nats, plain_nats, remember_crowd
+from detectors.crowd import SIGNS, describe_crowd, mixed_nats, plain_nats, plain_weights, remember_crowd
 from detectors.crowd_onward import await_actor
 from detectors.gate import GATE_SLOW, SETTLE_HOURS, gate, settle
 from detectors.onward import AWAITED_MARK, ONWARD_MS
@@ -241,7 +241,7 @@ def crowd_nats(row: Any, held: Any, rule: Any, pool: Any, passed: int, ts: int, 
         need = NO_EXCESS
     greatest = max(row["stat"][0], row["stat"][1], row["stat"][2])
     describe_crowd(row, held, rule, pool, greatest / threshold_of(row, rule), need, ts, signs)
-    return walk_trees(rule, signs) + plain_nats(signs, rule["shared"])
+    return walk_trees(rule, signs) + plain_nats(signs, plain_weights(rule))
 
 
 @allocating

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from detectors.crowd import PlainWeights
 from detectors.online import OnlineDetector
 from detectors.specs import Spec, Words
 from detectors.subject_rows import FOLLOWS
@@ -10,10 +11,10 @@ from schemas.flags import Kind
 SPEC = Spec(
     kind=Kind.FOLLOWER_SPIKE,
     lane=FOLLOWS,
-    version="7",
+    version="8",
     words=Words("follow", "follows", "followers", "account"),
     suspicious_nats=-0.5,
-    shared_nats=5.0,
+    plain=PlainWeights(shared=5.0, varied=4.0, leisurely=2.0),
     prior_rate=0.05,
 )
 

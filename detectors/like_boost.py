@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from detectors.crowd import PlainWeights
 from detectors.online import OnlineDetector
 from detectors.specs import Spec, Words
 from detectors.subject_rows import LIKES
@@ -10,11 +11,12 @@ from schemas.flags import Kind
 SPEC = Spec(
     kind=Kind.LIKE_BOOST,
     lane=LIKES,
-    version="7",
+    version="8",
     words=Words("like", "likes", "likers", "note"),
     suspicious_nats=-0.5,
     cold_nats=1.0,
     alone_nats=2.0,
+    plain=PlainWeights(leisurely=3.0),
     cold_mix_nats=12.0,
     prior_rate=0.1,
 )

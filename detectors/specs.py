@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from detectors.crowd import NOTHING_PLAIN, PlainWeights
 from detectors.mixes import mix_tables
 from detectors.subject_rows import RULE
 from detectors.trees import fold
@@ -59,8 +60,7 @@ class Spec:
         cold_nats: asked for besides, of the trees or of the Bayes factor, when nothing is known yet, less and less over
             a day: who is merely not known yet looks like somebody who was never there.
         cold_mix_nats: asked for of mix and company beside the trees then, likewise.
-        shared_nats: added to the trees' for each share of the suspicious actors beyond `SHARED_USUAL` whose device or
-            address serves many.
+        plain: weights of what is plain about a crowd beside the trees (`detectors.crowd.plain_nats`).
         alone_nats: that a single look at a crowd must say beyond what is asked of all of them together
             (`detectors.conviction`).
         actors_min: least distinct suspicious actors (estimated).
@@ -94,7 +94,7 @@ class Spec:
     mark_max_nats: float = 5.0
     cold_nats: float = 0.0
     cold_mix_nats: float = 0.0
-    shared_nats: float = 0.0
+    plain: PlainWeights = NOTHING_PLAIN
     alone_nats: float = 9.0
     actors_min: float = 8.0
     share_min: float = 0.25
@@ -126,7 +126,7 @@ class Spec:
             ("clear", self.clear_nats),
             ("mark_max", self.mark_max_nats),
             ("cold", (self.cold_nats, self.cold_mix_nats)),
-            ("shared", self.shared_nats),
+            ("plain", self.plain),
             ("alone", self.alone_nats),
             ("actors_min", self.actors_min),
             ("share_min", self.share_min),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 JUDGED_KINDS: Final = (Kind.FOLLOWER_SPIKE, Kind.LIKE_BOOST, Kind.KEYWORD_TREND)
 """Of a keyword's ranking less is known by who searches than by what they click: the mix judges that."""
 
-MARGIN: Final = {Kind.FOLLOWER_SPIKE: 0.5, Kind.LIKE_BOOST: 0.5, Kind.KEYWORD_TREND: 0.75}
+MARGIN: Final = {Kind.FOLLOWER_SPIKE: 0.25, Kind.LIKE_BOOST: 0.5, Kind.KEYWORD_TREND: 0.75}
 """Nats that are asked for beyond what the budget needs on traffic like that which the trees were fitted on. Other
 traffic costs them more: of followers those who come to a celebrity or from a campus, of likers those of notes whose
 crowds look like nobody else's there, of searchers those whom the news brings. Nearly all purchases of searches are far
@@ -65,7 +65,7 @@ def judge_crowds(
         ):
             continue
         quiet = sum(surge.lane == spec.lane and not surge.attack for part in parts for surge in part.labelled.surges)
-        nats = convinced_by(cases, judged_by_others(cases, spec.shared_nats), spec.alone_nats)
+        nats = convinced_by(cases, judged_by_others(cases, spec.plain), spec.alone_nats)
         least, score, left = asked_of(cases, nats, flags_most, ceil(EPISODE_BUDGET * quiet), MARGIN[spec.kind])
         asked = round(float(np.ceil(least * 20) / 20), 2)
         numbers = msgspec.structs.replace(kinds[spec.kind], crowd=fit_crowds(cases), factor=(asked,) * 5, score=score)

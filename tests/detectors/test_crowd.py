@@ -13,7 +13,18 @@ from hypothesis import strategies as st
 from detectors.actions import Trait
 from detectors.boosting import boost
 from detectors.calibration import Thresholds, read_thresholds, untrained, write_thresholds
-from detectors.crowd import KINDS, MARKS, RISING, SHARES, SIGN_NAMES, SIGNS, Sign
+from detectors.crowd import (
+    KINDS,
+    MARKS,
+    NOTHING_PLAIN,
+    RISING,
+    SHARES,
+    SIGN_NAMES,
+    SIGNS,
+    PlainWeights,
+    Sign,
+    plain_nats,
+)
 from detectors.crowd_training import Cases, asked_of, cases_of, fit_crowds, judged_by_others
 from detectors.deciding import JUDGED_FIRST
 from detectors.fitting import Labelled, Surge
@@ -93,6 +104,43 @@ class TestBoosting:
         asked = forest.nats_of(np.array([[0.5, 0.5, 0, 0], [0.5, -0.5, 0, 0], [-0.5, 0.5, 0, 0]]))
         assert asked[0] > 1.0
         assert asked[1:].max() < 0.0
+
+
+def crowd_signs(stayed: float, spread: float, excess: float) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    signs = np.zeros(SIGNS)
+    signs[SHARES + Sign.STAYED_AWAY_FAR] = stayed
+    signs[SHARES + Sign.SPREAD] = spread
+    signs[SHARES + Sign.EXCESS_SLOW] = excess
+    return signs
+
+
+class TestPlain:
+    """What speaks for itself beside the trees."""
+
+    weights = PlainWeights(varied=4.0, leisurely=2.0)
+
+    @pytest.mark.parametrize(
+        ("stayed", "spread", "excess", "nats"),
+        [
+            (0.0, 2.0, 0.0, 0.0),  # it is not known who went on
+            (2.0, 2.0, 0.0, 0.0),  # more stayed away than usually do
+            (-1.0, 0.5, 8.0, 0.0),  # all alike, at once
+            (-1.0, 1.5, 8.0, -4.0),  # of all sorts
+            (-1.0, 0.5, 0.0, -2.6),  # no more than usual
+        ],
+    )
+    def test_who_goes_on_as_people_do_is_let_alone(
+        self, stayed: float, spread: float, excess: float, nats: float
+    ) -> None:
+        assert plain_nats(crowd_signs(stayed, spread, excess), self.weights) == pytest.approx(nats)
+
+    @REPEAT
+    @given(st.floats(-9, 9), st.floats(0, 5), st.floats(0, 3), st.floats(0, 8))
+    def test_who_stays_away_never_makes_a_crowd_less_suspect(
+        self, stayed: float, more: float, spread: float, excess: float
+    ) -> None:
+        less, further = (plain_nats(crowd_signs(at, spread, excess), self.weights) for at in (stayed, stayed + more))
+        assert further >= less or stayed == 0.0
 
 
 class TestJudging:
@@ -182,7 +230,7 @@ class TestLearning:
 
     def test_what_is_asked_for_leaves_no_more_false_cases_than_the_budget(self) -> None:
         parts = [self.cases(seed) for seed in range(3)]
-        nats = judged_by_others(parts, 0.0)
+        nats = judged_by_others(parts, NOTHING_PLAIN)
         for flags_most, episodes_most in ((0, 0), (5, 1)):
             asked, score, left = asked_of(parts, nats, flags_most, episodes_most)
             false = {
