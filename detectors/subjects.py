@@ -161,16 +161,19 @@ class SubjectStage(KeptState):
         return self.advance_all([(source, watermark_ms, idle)])
 
     def advance_all(self, sources: Sequence[tuple[str, int, bool]]) -> list[Flag]:
-        """Note the same of several sources at once: names, watermarks, and whether each is idle."""
+        """Note the same of several sources, one after the other: names, watermarks, and whether each is idle."""
+        reached_ms = self._clock_ms
         for source, watermark_ms, idle in sources:
             if idle:
                 self._sources.leave(source)
             else:
                 self._sources.speak(source, watermark_ms)
-        least = self._sources.least
-        if least is None or least <= self._clock_ms:
+            # After each: who leaves last holds the others back until then, and nobody is left to ask afterwards.
+            least = self._sources.least
+            reached_ms = reached_ms if least is None else max(reached_ms, least)
+        if reached_ms <= self._clock_ms:
             return []
-        self._clock_ms = least
+        self._clock_ms = reached_ms
         first_look_ms = int(self._tables.state.suspects.counters[FIRST_LOOK])
         return self._on_time() if self._clock_ms >= min(self._due_ms, first_look_ms) else []
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -212,6 +213,16 @@ class TestTime:
         assert closed[0].window.end > last
         assert last + QUIET_MS <= closed[0].detected_at <= last + DAY_MS
         assert target.open_episodes == 0
+
+    @pytest.mark.parametrize("together", [2, 1])
+    def test_sources_that_all_go_idle_at_once_let_time_go_on_to_where_the_last_one_was(self, together: int) -> None:
+        target = stage()
+        said = [("b", START_MS, False), ("a", START_MS + DAY_MS, False)]
+        left = [("b", START_MS, True), ("a", START_MS + DAY_MS, True)]
+        every = [*said, *left]
+        for first in range(0, len(every), together):
+            target.advance_all(every[first : first + together])
+        assert target.clock_ms == START_MS + DAY_MS
 
     def test_a_source_that_lags_holds_closing_back_until_it_is_idle(self) -> None:
         target = stage()

@@ -84,7 +84,10 @@ class CountingSubjects:
         return {"accounts": len(self._counts), "notes": 0, "keywords": 0}
 
     def advance(self, source: str, watermark_ms: int, *, idle: bool = False) -> list[Flag]:
-        self._real.advance(source, watermark_ms, idle=idle)
+        return self.advance_all([(source, watermark_ms, idle)])
+
+    def advance_all(self, sources: Sequence[tuple[str, int, bool]]) -> list[Flag]:
+        self._real.advance_all(sources)
         return []
 
     def answerable(self) -> list[str]:

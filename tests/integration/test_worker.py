@@ -228,9 +228,10 @@ def test_silent_sources_say_that_they_are_idle_to_every_subject_partition(
         worker.wait_for(lambda: idle() == 6, "six idle partitions again")
         assert worker.stop() == 0
     said = {
-        (block.header.source, record.partition)
+        (part.header.source, record.partition)
         for record in drain(kafka, names.actions)
-        if (block := unpack(record.value)).header.idle
+        for part in unpack(record.value).parts
+        if part.header.idle
     }
     assert len(said) == 3 * 2 * 2
 
