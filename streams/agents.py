@@ -110,12 +110,10 @@ class ActorsAgent(Agent):
         marked = stage.apply_in_turns(events, turns)
         made = [self._made(*each) for each in zip(batches, decoded, marked, strict=True)]
         self._metrics.batch_seconds.labels("actors").observe(time.perf_counter() - started)
-        for left, batch, of_batch, (outgoing, letters) in zip(
-            reversed(range(len(batches))), batches, marked, made, strict=True
-        ):
+        for batch, of_batch, (outgoing, letters) in zip(batches, marked, made, strict=True):
             sent: list[Sent] = [await self._publisher.flag(flag) for flag in of_batch.flags]
             self._sources.get(batch.source, time.monotonic())
-            last = together.last and not left
+            last = together.last and batch is batches[-1]
             await self._gatherer.add(batch, outgoing, self._with_letters(batch, sent, letters), last=last)
 
     async def end_round(self) -> None:
