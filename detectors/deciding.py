@@ -185,6 +185,21 @@ def lift_nats(row: Any, rule: Any) -> float:
 
 
 @compiled
+def is_lifted(row: Any, rule: Any) -> bool:
+    """Return whether a pair got more clicks than its position earns: by a factor, and by more than chance brings.
+
+    Chance is a Poisson's: the log-likelihood ratio of as many clicks as came over as many as were earned. Ten clicks
+    where four are earned happen somewhere whenever many people search for something new.
+    """
+    clicks, earned = float(row["clicks"]), float(row["earned"])
+    if clicks < rule["lift_min"] * earned:
+        return False
+    if earned <= 0.0:
+        return True
+    return bool(clicks * log(max(clicks, 1e-9) / earned) - (clicks - earned) >= rule["lift_sure"])
+
+
+@compiled
 def click_nats(row: Any, rule: Any, usual: float, clicked: bool) -> float:  # noqa: FBT001
     """Return what it says that a search brought a click or none, and note it down.
 
@@ -289,7 +304,7 @@ def tips(row: Any, held: Any, rule: Any, pool: Any, passed: int, lane: int, rati
     limit = int(rule["clear"] * 16)
     if max(suspicious_share(row, 16, limit), suspicious_share(row, 48, limit)) < rule["share_min"]:
         return False
-    if lane == CLICKS and row["clicks"] < rule["lift_min"] * row["earned"]:
+    if lane == CLICKS and not is_lifted(row, rule):
         return False
     if lane == SEARCHES and pushes_result(row):
         return False

@@ -10,10 +10,11 @@ from schemas.flags import Kind
 SPEC = Spec(
     kind=Kind.KEYWORD_RANKING,
     lane=CLICKS,
-    version="2",
+    version="3",
     words=Words("click", "clicks", "searchers", "result"),
     prior_rate=0.02,
     lift_min=2.0,
+    lift_sure_nats=6.0,  # one result in four hundred gets that many by chance
     lift_nats=(0.5, 1.0),
     share_min=0.1,  # whoever is hired to click may look like anybody: the lift speaks where they do not
     diluted_nats=0.0,  # a result that goes round is clicked where it stands: lift_min sees to that

@@ -12,7 +12,7 @@ from river.base import AnomalyDetector
 
 from detectors.calibration import KindThresholds, untrained
 from detectors.composition import MARK_UNITS, mix_factor
-from detectors.deciding import need_factor, threshold_of
+from detectors.deciding import is_lifted, need_factor, threshold_of
 from detectors.episodes import strength_of
 from detectors.gate import gate
 from detectors.kept_state import array_of, raw
@@ -127,7 +127,7 @@ class OnlineDetector(AnomalyDetector):
         mix_nats = float(mix_factor(row, rule, tables.state.pools[lane])) if row["run"] else 0.0
         score = numbers.score_of(strength_of(self.spec, ratio, actors, mix_nats))
         passed = need_factor(row, rule, int(gate(row, rule, tables.state.pools[lane]))) > 0.0
-        earned = lane != CLICKS or row["clicks"] >= rule["lift_min"] * row["earned"]
+        earned = lane != CLICKS or is_lifted(row, rule)
         return min(max(score if passed and earned else 0.5 * score, 0.0), 1.0)
 
     def _keys(self, x: Mapping[str, Any]) -> list[tuple[int, int]]:

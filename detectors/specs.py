@@ -66,6 +66,7 @@ class Spec:
         actors_min: least distinct suspicious actors (estimated).
         share_min: least share of suspicious marks among the last 16 or 48 actions.
         lift_min: clicks over what the position earns, at the least.
+        lift_sure_nats: least log-likelihood ratio of that many clicks over as many as were earned.
         lift_nats: that a click adds for each e-fold of its result's lift over `lift_min`, and at the most.
         clicked_nats: added to a search with a click: log of how much likelier one is in a fake trend. What that makes
             of one without a click hangs on how many bring one here: nothing where clicks are not sent at all.
@@ -99,6 +100,7 @@ class Spec:
     actors_min: float = 8.0
     share_min: float = 0.25
     lift_min: float = 0.0
+    lift_sure_nats: float = 0.0
     lift_nats: tuple[float, float] = (0.0, 0.0)
     clicked_nats: float = 0.0
     unread_more: float = 0.0
@@ -131,6 +133,7 @@ class Spec:
             ("actors_min", self.actors_min),
             ("share_min", self.share_min),
             ("lift_min", self.lift_min),
+            ("lift_sure", self.lift_sure_nats),
             ("lift", self.lift_nats),
             ("clicked", self.clicked_nats),
             ("unread", self.unread_more),

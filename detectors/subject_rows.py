@@ -133,6 +133,7 @@ RULE = np.dtype(
         ("actors_min", np.float32),  # distinct suspicious actors
         ("share_min", np.float32),  # suspicious share of the last actions
         ("lift_min", np.float32),  # clicks over earned clicks (pairs)
+        ("lift_sure", np.float32),  # nats by which that must be more than chance
         ("lift", np.float32, 2),  # nats that a click adds by the log of its pair's lift, and at the most
         ("clicked", np.float32),  # nats added with a click (keywords)
         ("unread", np.float32),  # by how much more a search without one counts where hardly any brings one

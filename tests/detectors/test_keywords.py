@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from detectors import keyword_ranking, keyword_trend
 from detectors.arena import Arena
 from detectors.calibration import untrained
-from detectors.deciding import click_nats, lift_nats
+from detectors.deciding import click_nats, is_lifted, lift_nats
 from detectors.subject_rows import ROW_FIELDS, RULE
 from schemas.columns import Verb
 from schemas.flags import Kind
@@ -49,6 +49,29 @@ def test_what_a_position_earns_says_nothing_and_two_clicks_say_hardly_anything()
     assert lift_of(40.0, 40.0) == 0.0
     assert lift_of(2.0, 0.01) < 0.25
     assert lift_of(40.0, 0.2) == pytest.approx(keyword_ranking.SPEC.lift_nats[1])
+
+
+def is_lifted_at(clicks: float, earned: float) -> bool:
+    row = new_row()
+    row["clicks"], row["earned"] = clicks, earned
+    return bool(is_lifted(row, rule_of(keyword_ranking.SPEC)))
+
+
+@pytest.mark.parametrize(("clicks", "earned"), [(9.9, 3.8), (9.1, 3.4), (40.0, 21.0), (0.0, 0.0001)])
+def test_clicks_that_chance_brings_lift_nothing(clicks: float, earned: float) -> None:
+    # The first two were flags on news: of all that is searched for at once some result gets so many.
+    assert not is_lifted_at(clicks, earned)
+
+
+@pytest.mark.parametrize(("clicks", "earned"), [(8.3, 0.05), (7.4, 0.0), (20.0, 6.0), (40.0, 19.0)])
+def test_clicks_on_what_stands_low_or_many_of_them_lift_a_result(clicks: float, earned: float) -> None:
+    assert is_lifted_at(clicks, earned)
+
+
+@given(st.floats(0, 60), st.floats(0, 60), st.floats(0, 60))
+@settings(deadline=None)
+def test_more_clicks_never_lift_less(clicks: float, more: float, earned: float) -> None:
+    assert is_lifted_at(clicks + more, earned) or not is_lifted_at(clicks, earned)
 
 
 UNREAD = log((1 - 0.5 * exp(keyword_trend.SPEC.clicked_nats)) / (1 - 0.5))
