@@ -27,7 +27,7 @@ from detectors.actor_kernel import (
 )
 from detectors.actor_rows import ROW_FIELDS, ROW_VERSION
 from detectors.arena import Arena
-from detectors.automation import NEVER_MS, Automation
+from detectors.automation import NEVER_MS, Automation, start_after
 from detectors.dedup import SeenIds
 from detectors.faded import fade, make_faded
 from detectors.kept_state import KeptState, Part, read_part, write_part
@@ -238,13 +238,16 @@ class ActorStage(KeptState):
         if said[CLOCK_MS] >= self._automation.due_ms[0]:
             for key, flag in self._automation.on_time(int(said[CLOCK_MS])):
                 flags.append(flag)
-                self._let_go(key)
+                self._let_go(key, flag)
         return flags
 
-    def _let_go(self, key: int) -> None:
+    def _let_go(self, key: int, last: Flag) -> None:
+        """Note in a row that its episode is over: what that told of begins no other, which would get the same id."""
         place = self._rhythms.find(key)
         if place >= 0:
-            self._rhythms.view().rows[place]["open"] = 0
+            row = self._rhythms.view().rows[place]
+            row["open"] = 0
+            row["turn_ms"] = np.maximum(row["turn_ms"], start_after(last))
             self._rhythms.view().dirty[place] = 1
 
     def answerable(self) -> list[str]:
@@ -258,7 +261,7 @@ class ActorStage(KeptState):
             return None
         key, told = answered
         if told.flags:
-            self._let_go(key)
+            self._let_go(key, told.flags[-1])
         return told
 
     def _write_watermarks(self) -> bytes:

@@ -264,6 +264,11 @@ class Automation:
         self._reschedule()
 
 
+def start_after(flag: Flag) -> int:
+    """Return the first start that an episode can have after the one whose last flag this is, ms."""
+    return -(-flag.window.end // START_STEP_MS) * START_STEP_MS
+
+
 def _deadline(row: Any, now_ms: int) -> int:
     turn_ms = now_ms - int(max(row["turn_ms"].tolist()))
     return now_ms + min(max(QUIET_TURNS * turn_ms, QUIET_MS), QUIET_MS_MAX)

@@ -139,6 +139,16 @@ def test_an_episode_is_closed_once_event_time_has_passed_its_quiet_and_opens_ane
     assert again[0].flag_id != opened[0].flag_id
 
 
+def test_an_episode_that_follows_another_within_a_few_actions_has_an_id_of_its_own() -> None:
+    # Two turns in one minute, then one turn two days later: of its banks one still holds the first minute.
+    first, turn = FROM_ACTIONS + BANKS * TURN, np.arange(TURN)
+    at = START_MS + np.r_[np.arange(first) * SECOND_MS, 2 * DAY_MS + turn * SECOND_MS]
+    flags = flags_of(new_stage(), likes(at, PROGRAM))
+    assert [flag.status for flag in flags] == [Status.OPENED, Status.CLOSED, Status.OPENED]
+    assert len({flag.flag_id for flag in flags}) == 2
+    assert flags[2].window.start >= flags[1].window.end
+
+
 def _moved(events: Any) -> Any:
     # Other events: their ids must not be those of the first time.
     return batch(
