@@ -264,9 +264,9 @@ def _watch(
     surface: int,
 ) -> None:
     """Count one action in its actor's rhythm, -1 for none, by what was known before; judge it where that is due."""
-    if rhythm < 0:
+    if rhythm < 0 or verb in (Verb.UNLIKE, Verb.UNFOLLOW):
         return
-    if verb in (Verb.FOLLOW, Verb.UNFOLLOW):
+    if verb == Verb.FOLLOW:
         owner = subject
     owned = owner != np.uint64(0)
     new = owned and not met_before(row, owner)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from detectors.rhythm_model import RhythmModel
     from schemas.flags import Mode
 
-VERSION: Final = "1"
+VERSION: Final = "2"
 Key = Annotated[int, Meta(ge=1)]
 """The hash of an account's id."""
 
@@ -63,7 +63,6 @@ _WORDS: Final[dict[Habit, str]] = {
     Habit.ROUNDS: "the times between its sessions vary by {} of the scale; usual: {}",
     Habit.NARROW: "{} of what it does is one and the same thing; usual: {}",
     Habit.SEARCHES: "{} of what it does is searching; usual: {}",
-    Habit.REMOVES: "{} of what it does is taking back; usual: {}",
     Habit.ONE_WAY: "{} of its actions come from the same place in the product; usual: {}",
     Habit.BREADTH: "{} of whom it acts on it had not met before; usual: {}",
     Habit.AGAIN: "{} of its actions hit the same account as the one before; usual: {}",

@@ -56,10 +56,9 @@ class Habit(IntEnum):
     ROUNDS = 10  # spread of the log pause between sessions
     NARROW = 11  # share of the commonest verb
     SEARCHES = 12  # share of searches, clicked or not
-    REMOVES = 13  # share of unlikes and unfollows
-    ONE_WAY = 14  # share of the commonest surface, where any is given
-    BREADTH = 15  # share of owners not met before
-    AGAIN = 16  # share that hits the same owner as the action before
+    ONE_WAY = 13  # share of the commonest surface, where any is given
+    BREADTH = 14  # share of owners not met before
+    AGAIN = 15  # share that hits the same owner as the action before
 
 
 HABITS = len(Habit)
@@ -111,7 +110,6 @@ def _describe_trade(row: Any, bank: int, actions: float, out: NDArray[np.float32
     searches = float(verbs[bank, 2]) + float(verbs[bank, 3])
     out[Habit.NARROW] = min(max(most, searches) / max(actions, 1.0), 1.0)
     out[Habit.SEARCHES] = min(searches / max(actions, 1.0), 1.0)
-    out[Habit.REMOVES] = min(float(verbs[bank, 4]) / max(actions, 1.0), 1.0)
     told, most = 0.0, 0.0
     for surface in range(1, SURFACES):
         told += float(surfaces[bank, surface])

@@ -1,8 +1,9 @@
 """The rhythm of one actor: when it acts and what it does then, in two banks that take turns of sixteen actions.
 
 What only one bank shows may be chance, so a decision wants both. A bank that holds more than the last few turns is
-halved before its next, so a row speaks of the last hundred or so actions. Rows are for actors that have acted a few
-times (`FROM_ACTIONS`); most never do.
+halved before its next, so a row speaks of the last hundred or so actions. What is taken back is not counted: whoever
+tidies up, one unfollow after another, keeps time as programs do and does one thing as they do. Rows are for actors
+that have acted a few times (`FROM_ACTIONS`); most never do.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 
 from detectors.compiled import inlined
 
-RHYTHM_VERSION = 1
+RHYTHM_VERSION = 2
 """Raise it when a field's meaning changes, so that an old snapshot is refused."""
 
 FROM_ACTIONS = 8
@@ -27,7 +28,7 @@ BANK_MAX = 48
 """Actions in a bank from which on it is halved before its next turn."""
 
 GAP_BINS, SECOND_BINS, HOURS = 10, 12, 24
-VERBS, SURFACES = 5, 6  # like, follow, click, search, removal; `schemas.columns.Surface`
+VERBS, SURFACES = 4, 6  # like, follow, click, search; `schemas.columns.Surface`
 
 # Places in "counts".
 ACTIONS, ALIKE, NEARLY, PAUSES, OWNED, NEW, SAME, GAPS, SESSIONS = 0, 1, 2, 3, 4, 5, 6, 7, 8

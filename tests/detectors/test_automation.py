@@ -118,6 +118,17 @@ def test_a_person_who_acts_by_hand_is_not_flagged(seed: int) -> None:
     assert flags_of(new_stage(), by_hand(seed, PERSON, evenings())) == []
 
 
+def test_who_tidies_up_by_unfollowing_one_after_another_is_not_flagged() -> None:
+    rng = np.random.default_rng(5)
+    at = START_MS + np.cumsum(3_000 + 4_000 * rng.random(300)).astype(np.int64)
+    whom, event = spread(np.arange(300), 51), spread(np.arange(300), 52)
+    spree = [
+        batch(Topic.FOLLOWS, [at[i]], actor=PERSON, subject=whom[i], event=event[i], verb=[Verb.UNFOLLOW], surface=[3])
+        for i in range(300)
+    ]
+    assert flags_of(new_stage(), [*by_hand(1, PERSON, evenings()[:20] - 20 * DAY_MS), *spree]) == []
+
+
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_person_whose_tool_opens_the_product_on_the_hour_is_not_flagged(seed: int) -> None:
     hourly = np.arange(START_MS, START_MS + 10 * DAY_MS, HOUR_MS)
