@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from math import exp, log
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from detectors.clicks import click_nats, is_lifted, lift_nats, pushes_result
 from detectors.company import company_factor
 from detectors.compiled import allocating, compiled
 from detectors.composition import (
@@ -46,21 +46,9 @@ QUIET_MS, QUIET_GAPS, QUIET_MS_MAX = 0, 1, 2
 NO_EXCESS = 3.0
 """What trees are told for the gate's factor where neither door is open."""
 
-PUSHED_MAX = 0.5
-"""Share of a keyword's suspicious searches that may push one result: above it that is what they are for."""
-
 SUSPECTED = 0.75
 """Share of the threshold from which on an hour is not learned as usual. Lower ones would keep a subject whose
 audience is merely odd from ever getting a baseline."""
-
-LIFT_PRIOR = 1.0
-"""Clicks, and earned ones, before any: what three clicks say by chance is little."""
-
-USUAL_MOST = 0.9
-"""Clicks that a search brings where a search without one says the most."""
-
-READ_SEARCHES = 24.0
-"""Searches over which it is averaged whether they bring clicks."""
 
 CAP = 1.5
 """The statistic stops at this multiple of the threshold."""
@@ -173,53 +161,6 @@ def forget_run(row: Any, lane: int) -> None:
 
 
 @compiled
-def lift_nats(row: Any, rule: Any) -> float:
-    """Return what a click says by itself, where its result gets more clicks than its position earns.
-
-    Who clicks may look like anybody; that many search for one thing and pass over whatever stands above it does not.
-    """
-    lift = (float(row["clicks"]) + LIFT_PRIOR) / (float(row["earned"]) + LIFT_PRIOR)
-    if lift <= rule["lift_min"]:
-        return 0.0
-    return min(float(rule["lift"][0]) * log(lift / rule["lift_min"]), float(rule["lift"][1]))
-
-
-@compiled
-def is_lifted(row: Any, rule: Any) -> bool:
-    """Return whether a pair got more clicks than its position earns: by a factor, and by more than chance brings.
-
-    Chance is a Poisson's: the log-likelihood ratio of as many clicks as came over as many as were earned. Ten clicks
-    where four are earned happen somewhere whenever many people search for something new.
-    """
-    clicks, earned = float(row["clicks"]), float(row["earned"])
-    if clicks < rule["lift_min"] * earned:
-        return False
-    if earned <= 0.0:
-        return True
-    return bool(clicks * log(max(clicks, 1e-9) / earned) - (clicks - earned) >= rule["lift_sure"])
-
-
-@compiled
-def click_nats(row: Any, rule: Any, usual: float, clicked: bool) -> float:  # noqa: FBT001
-    """Return what it says that a search brought a click or none, and note it down.
-
-    Args:
-        row: of the keyword.
-        rule: of its lane.
-        usual: clicks that a search brings here, at any position.
-        clicked: whether this one did.
-
-    """
-    read = 1.0 if row["total"] <= 1 else float(row["read"])
-    row["read"] = read + ((1.0 / usual if clicked else 0.0) - read) / READ_SEARCHES
-    if clicked:
-        return float(rule["clicked"])
-    here, quiet = min(usual, USUAL_MOST), max(1.0 - read, 0.0)
-    nats = log((1.0 - exp(rule["clicked"]) * here) / (1.0 - here))
-    return nats * (1.0 + float(rule["unread"]) * quiet * quiet)
-
-
-@compiled
 def need_factor(row: Any, rule: Any, passed: int) -> float:
     """Return the factor on the thresholds that the gate and removals ask for, 0 where the door is shut."""
     factor = 0.0
@@ -231,12 +172,6 @@ def need_factor(row: Any, rule: Any, passed: int) -> float:
     if removed >= rule["actors_min"] and removed >= rule["wave_share"] * in_day(row):
         factor = (factor if factor > 0.0 else 1.0) * float(rule["wave_factor"])
     return factor
-
-
-@compiled
-def pushes_result(row: Any) -> bool:
-    """Return whether the suspicious searches for a keyword are there to push a result, not to make a trend."""
-    return bool(row["earned"] > PUSHED_MAX * row["clicks"])
 
 
 @compiled

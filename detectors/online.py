@@ -11,8 +11,9 @@ import numpy as np
 from river.base import AnomalyDetector
 
 from detectors.calibration import KindThresholds, untrained
+from detectors.clicks import is_lifted
 from detectors.composition import MARK_UNITS, mix_factor
-from detectors.deciding import is_lifted, need_factor, threshold_of
+from detectors.deciding import need_factor, threshold_of
 from detectors.episodes import strength_of
 from detectors.gate import gate
 from detectors.kept_state import array_of, raw

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from detectors import keyword_ranking, keyword_trend
 from detectors.arena import Arena
 from detectors.calibration import untrained
-from detectors.deciding import click_nats, is_lifted, lift_nats
+from detectors.clicks import click_nats, is_lifted, lift_nats
 from detectors.subject_rows import ROW_FIELDS, RULE
 from schemas.columns import Verb
 from schemas.flags import Kind
