@@ -11,7 +11,7 @@ from schemas.flags import Kind
 SPEC = Spec(
     kind=Kind.FOLLOWER_SPIKE,
     lane=FOLLOWS,
-    version="8",
+    version="9",
     words=Words("follow", "follows", "followers", "account"),
     suspicious_nats=-0.5,
     plain=PlainWeights(shared=5.0, varied=4.0, leisurely=2.0),

@@ -10,7 +10,7 @@ from schemas.flags import Kind
 SPEC = Spec(
     kind=Kind.KEYWORD_TREND,
     lane=SEARCHES,
-    version="5",
+    version="6",
     words=Words("search", "searches", "searchers", "keyword"),
     suspicious_nats=-0.5,
     alone_nats=2.0,

@@ -11,7 +11,7 @@ from schemas.flags import Kind
 SPEC = Spec(
     kind=Kind.LIKE_BOOST,
     lane=LIKES,
-    version="8",
+    version="9",
     words=Words("like", "likes", "likers", "note"),
     suspicious_nats=-0.5,
     cold_nats=1.0,

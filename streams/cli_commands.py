@@ -169,7 +169,7 @@ def _instant(text: str) -> int:
 
 
 KINDS = ("follower_spike", "like_boost", "keyword_ranking", "keyword_trend", "automation", "lockstep")
-FAMILIES = ("plain", "metro", "campus", "bazaar", "newsroom", "harbour", "festival", "quiet", "arcade")
+FAMILIES = ("plain", "metro", "campus", "bazaar", "newsroom", "harbour", "festival", "quiet", "arcade", "guild")
 
 COMMANDS = (
     Command(

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 JUDGED_KINDS: Final = (Kind.FOLLOWER_SPIKE, Kind.LIKE_BOOST, Kind.KEYWORD_TREND)
 """Of a keyword's ranking less is known by who searches than by what they click: the mix judges that."""
 
-MARGIN: Final = {Kind.FOLLOWER_SPIKE: 0.25, Kind.LIKE_BOOST: 0.5, Kind.KEYWORD_TREND: 0.75}
+MARGIN: Final = {Kind.FOLLOWER_SPIKE: 0.0, Kind.LIKE_BOOST: 0.25, Kind.KEYWORD_TREND: 0.75}
 """Nats that are asked for beyond what the budget needs on traffic like that which the trees were fitted on. Other
-traffic costs them more: of followers those who come to a celebrity or from a campus, of likers those of notes whose
-crowds look like nobody else's there, of searchers those whom the news brings. Nearly all purchases of searches are far
-beyond that."""
+traffic costs more of likers, those of notes whose crowds look like nobody else's there, and of searchers those whom
+the news brings; nearly all purchases of searches are far beyond that. Of followers it costs less than the platforms do
+on which the market is shared by a few services, which the trees were fitted on too."""
 
 EPISODE_BUDGET: Final = 1 / 200
 """Share of the benign episodes of a lane that may be flagged, where they are known."""

@@ -47,6 +47,15 @@ ALONE: Final = tuple(
 )  # fmt: skip
 """The same of platforms where everybody is for themselves, as in the simplest simulations of others."""
 
+HIRED: Final = tuple(
+    zip(
+        ("guild",) * 48, range(801, 849), FIELDS * 4,
+        (15, 6, 25, 10, 40, 4, 15, 20, 8, 30, 12, 18, 5, 35, 10, 20, 50, 8, 25, 12, 6, 15, 30, 20) * 2, strict=True,
+    )
+)  # fmt: skip
+"""The same of platforms where a few services share the market and some hire people: the accounts that are bought there
+meet again and again, and live besides."""
+
 SPARSE_EVENTS, SPARSE_DAYS, SPARSE_DENSER = 300_000, 5, 2
 
 EVENTS: Final = 350_000
@@ -65,7 +74,7 @@ def simulations(work: Path, events: int) -> list[tuple[Path, list[str]]]:
         told = ["--family", family, "--seed", str(seed), "--events", str(int(events * DENSE_EVENTS / EVENTS))]
         told += ["--days", str(DENSE_DAYS), "--fields", fields, "--denser", str(DENSER)]
         found.append((work / f"{family}-{seed}-{fields}", told))
-    for family, seed, fields, each in (*SPARSE, *ALONE):
+    for family, seed, fields, each in (*SPARSE, *ALONE, *HIRED):
         count = int(events * SPARSE_EVENTS / EVENTS)
         told = ["--family", family, "--seed", str(seed), "--events", str(count), "--accounts", str(int(count / each))]
         told += ["--days", str(SPARSE_DAYS), "--fields", fields, "--denser", str(SPARSE_DENSER)]

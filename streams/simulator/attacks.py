@@ -27,7 +27,7 @@ from streams.simulator.keywords import RESULTS
 from streams.simulator.plan import Attack, Plan
 from streams.simulator.sampling import gaps_s, pair_words
 from streams.simulator.scenario import KINDS, AttackOrder, Kind, Scenario, Shape
-from streams.simulator.vendors import Stock, Vendor, draw_vendor, enlist_pool, surfaces
+from streams.simulator.vendors import Stock, Vendor, draw_vendor, enlist_pool, hire, surfaces
 
 _SHAPES: Final[dict[Kind, tuple[Shape, ...]]] = {
     "follower_spike": ("burst", "drip", "mixed", "aged", "follow_unfollow", "pool", "poisoned"),
@@ -45,6 +45,9 @@ _SIZES: Final[dict[Kind, tuple[float, float]]] = {
 
 _COVER_SHARE_MAX: Final = 0.06
 """A pool lives a little, but never so much that its ordinary visits become the population's."""
+
+_POOL_SHARE_MAX: Final = 0.08
+"""A service that serves everybody has not more accounts than so many of the platform's."""
 
 _POISON_MS_MAX: Final = 3 * DAY_MS
 _POISON_SHARE: Final = 0.4
@@ -99,8 +102,10 @@ def draw_attacks(rng: np.random.Generator, scenario: Scenario, count: int) -> tu
 def plan_attacks(plan: Plan, orders: tuple[AttackOrder, ...]) -> None:
     """Plan all orders, vendor by vendor: one pool of accounts serves all customers of a vendor."""
     stocked: dict[tuple[int, bool], list[AttackOrder]] = {}
+    services = plan.population.habits.services
     for order in orders:
-        stocked.setdefault((order.vendor, order.shape == "aged"), []).append(order)
+        served = replace(order, vendor=order.vendor % services) if services else order
+        stocked.setdefault((served.vendor, served.shape == "aged"), []).append(served)
     organic_visits = plan.scenario.events_per_s * plan.scenario.duration_ms / SECOND_MS / _EVENTS_PER_VISIT
     plan.cover_visits_max = _COVER_SHARE_MAX * organic_visits / max(len(stocked), 1)
     for (_, aged), group in sorted(stocked.items()):
@@ -111,8 +116,13 @@ def plan_attacks(plan: Plan, orders: tuple[AttackOrder, ...]) -> None:
 
 
 def _serve(plan: Plan, vendor: Vendor, orders: list[AttackOrder]) -> None:
-    rng = plan.rng
+    rng, habits = plan.rng, plan.population.habits
     pool_size = int(max(order.size for order in orders) * vendor.reuse) + 1
+    if habits.services:  # who serves everybody keeps enough accounts that each is used a few times only
+        sold = sum(order.size * order.customers for order in orders)
+        kept = min(int(sold / rng.uniform(2.0, 6.0)), int(_POOL_SHARE_MAX * plan.scenario.accounts))
+        pool_size = max(pool_size, kept)
+    hires = habits.hired > 0.0 and rng.random() < habits.hired
     planned: list[tuple[AttackOrder, _Job]] = []
     for order in orders:
         attacks = np.array([_subject(plan, order) for _ in range(order.customers)])
@@ -124,13 +134,16 @@ def _serve(plan: Plan, vendor: Vendor, orders: list[AttackOrder]) -> None:
     first_job = np.full(pool_size, plan.scenario.end_ms, dtype=np.int64)
     for _, job in planned:
         np.minimum.at(first_job, job.member, job.at)
-    first = enlist_pool(plan, vendor, first_job, int(rng.integers(plan.population.habits.communities)))
+    if hires:
+        workers = hire(plan, pool_size)
+    else:
+        workers = np.arange(pool_size) + enlist_pool(plan, vendor, first_job, int(rng.integers(habits.communities)))
     for order, job in planned:
-        paid = _deliver(plan, vendor, order, job, first)
+        paid = _deliver(plan, vendor, order, job, workers)
         if vendor.whole_seconds:
             paid["ts"] -= paid["ts"] % 1000
         plan.paid.append(paid)
-        _chatter(plan, vendor, job, first)
+        _chatter(plan, vendor, job, workers)
         if order.shape == "mixed":
             _organic_rise(plan, order, int(job.attack[0]))
 
@@ -196,11 +209,11 @@ def _shifts(plan: Plan, vendor: Vendor, order: AttackOrder, attacks: Ints, pool_
     return _Job(attack.astype(np.int64), member.astype(np.int64), at)
 
 
-def _deliver(plan: Plan, vendor: Vendor, order: AttackOrder, job: _Job, first: int) -> Rows:
+def _deliver(plan: Plan, vendor: Vendor, order: AttackOrder, job: _Job, workers: Ints) -> Rows:
     rng, population = plan.rng, plan.population
     subject = np.array([attack.subject for attack in plan.attacks])[job.attack]
     base = rows(
-        EVENT, len(job.at), ts=job.at, actor=first + job.member, attack=job.attack,
+        EVENT, len(job.at), ts=job.at, actor=workers[job.member], attack=job.attack,
         visit=pair_words(job.member, job.at // (20 * MINUTE_MS), int(rng.integers(1 << 62))) >> np.uint64(32),
         surface=surfaces(rng, vendor, _VERBS[order.kind], len(job.at)), verb=_VERBS[order.kind],
     )  # fmt: skip
@@ -264,14 +277,14 @@ def _click_around(plan: Plan, base: Rows, chosen: Bools) -> None:
     base["position"][chosen] = np.where(found, position, 0)
 
 
-def _chatter(plan: Plan, vendor: Vendor, job: _Job, first: int) -> None:
+def _chatter(plan: Plan, vendor: Vendor, job: _Job, workers: Ints) -> None:
     """Let some workers look around before or after the paid action, like anybody."""
     rng = plan.rng
     talk = rng.random(len(job.at)) < vendor.chatter
     # Some in the same breath, some in the same hour.
     breath_ms = np.where(rng.random(int(talk.sum())) < 0.6, 0.7 * MINUTE_MS, 12.0 * MINUTE_MS)
     shift_ms = (rng.normal(0.0, 1.0, len(breath_ms)) * breath_ms).astype(np.int64)
-    plan.visit(job.at[talk] + shift_ms, first + job.member[talk], Goal.BROWSE, surface=Surface.FEED)
+    plan.visit(job.at[talk] + shift_ms, workers[job.member[talk]], Goal.BROWSE, surface=Surface.FEED)
 
 
 def _organic_rise(plan: Plan, order: AttackOrder, number: int) -> None:

@@ -60,7 +60,8 @@ def _viral(plan: Plan, order: BenignOrder) -> None:
 
 def _viral_external(plan: Plan, order: BenignOrder) -> None:
     rng = plan.rng
-    _spread(plan, order, external=float(rng.uniform(0.5, 0.95)), narrow=0.6, newcomers=rng.uniform(0.1, 0.5))
+    external, newcomers = float(rng.uniform(0.5, 0.95)), rng.uniform(0.1, 0.5)
+    _spread(plan, order, external=external, narrow=0.6, newcomers=max(newcomers, plan.population.habits.unseen))
 
 
 def _spread(plan: Plan, order: BenignOrder, *, external: float, narrow: float, newcomers: float) -> None:

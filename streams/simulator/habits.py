@@ -14,7 +14,7 @@ import numpy as np
 
 from streams.simulator.sampling import GapForm, LengthForm, TailForm
 
-Family = Literal["plain", "metro", "campus", "bazaar", "newsroom", "harbour", "festival", "quiet", "arcade"]
+Family = Literal["plain", "metro", "campus", "bazaar", "newsroom", "harbour", "festival", "quiet", "arcade", "guild"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +94,13 @@ class Habits:
     sends_surface: float
     # episodes
     advertised_accounts: float
+    unseen: float
+    # whom the platform shows to everybody who joins, and which share of what they follow then is from among those
+    shown: int
+    shown_share: float
+    # services: how many there are (0: one for every three orders), and which share hires people
+    services: int
+    hired: float
 
 
 _Range = tuple[float, float] | tuple[str, ...]
@@ -163,6 +170,11 @@ RANGES: Final[Mapping[str, _Range]] = {
     "sends_network": (0.2, 1.0),
     "sends_surface": (0.2, 1.0),
     "advertised_accounts": (0.0, 0.0),
+    "unseen": (0.0, 0.0),
+    "shown": (0, 0),
+    "shown_share": (0.0, 0.0),
+    "services": (0, 0),
+    "hired": (0.0, 0.0),
 }
 """Where each habit is drawn from: an interval, or the forms to choose among."""
 
@@ -246,9 +258,18 @@ FAMILIES: Final[Mapping[Family, Mapping[str, _Range]]] = {
         "lurkers": (0.0, 0.6), "active_days": (0.2, 0.95), "cycle_depth": (0.1, 0.9),
         "taste_spread": (0.1, 2.0), "newcomer_zeal": (0.05, 0.8), "advertised_accounts": (0.3, 1.0),
     },
+    # few services share the market, so their accounts meet again and again, and some hire people for it; links from
+    # outside bring those whom nobody has seen before, and all who join are shown the same accounts
+    "guild": {
+        "shown": (2, 14), "shown_share": (0.3, 0.95), "newcomer_zeal": (0.1, 3.0), "growth_per_day": (0.001, 0.02),
+        "services": (2, 6), "hired": (0.2, 0.7), "unseen": (0.5, 1.0), "advertised_accounts": (0.2, 0.8),
+        "homophily": (0.1, 0.85), "contagion": (0.0, 0.5), "loyalty": (0.0, 0.5), "external": (0.005, 0.15),
+        "hasty": (0.0, 0.85), "length_mean": (1.3, 7.0), "lurkers": (0.1, 0.7), "active_days": (0.15, 0.95),
+        "gap_median_s": (5, 60), "follow_after_like": (0.01, 0.3),
+    },
 }  # fmt: skip
 
-TRAINING_FAMILIES: Final[tuple[Family, ...]] = ("metro", "campus", "bazaar", "newsroom", "arcade")
+TRAINING_FAMILIES: Final[tuple[Family, ...]] = ("metro", "campus", "bazaar", "newsroom", "arcade", "guild")
 HELD_OUT_FAMILIES: Final[tuple[Family, ...]] = ("harbour", "festival", "quiet")
 
 

@@ -53,6 +53,13 @@ class Population:
             self.crowd.by_fame.draw_mixed(rng, own, self.habits.homophily).reshape(-1, _FAVOURITES).astype(np.int32)
         )
 
+    def shown(self, rng: np.random.Generator, count: int) -> Ints:
+        """Draw accounts that everybody is shown who joins: some that have been there for long, the first ones more."""
+        old = np.flatnonzero(self.accounts.weight > 0.0)[: len(self.favourites)]
+        ranked = old[np.argsort(self.accounts.fame[old], kind="stable")]
+        few = ranked[(np.linspace(0.5, 0.995, self.habits.shown) * len(ranked)).astype(np.int64)]
+        return np.asarray(few[(self.habits.shown * rng.random(count) ** 1.5).astype(np.int64)])
+
     def beloved(self, rng: np.random.Generator, actor: Ints) -> Ints:
         """Draw one favourite author of each actor, the first ones more often."""
         place = np.minimum(rng.geometric(0.35, len(actor)) - 1, _FAVOURITES - 1)

@@ -119,6 +119,19 @@ def enlist_pool(plan: Plan, vendor: Vendor, first_job_ms: Ints, community: int) 
     return first
 
 
+def hire(plan: Plan, count: int) -> Ints:
+    """Choose people who act for money on their own accounts, from their own devices; the numbers of their accounts.
+
+    Who is seldom seen is as likely as any other to take such work; whoever the traffic is about is not asked.
+    """
+    rng, accounts = plan.rng, plan.population.accounts
+    asked = {number for what, number in plan.taken if what == "account"}
+    able = np.flatnonzero((accounts.created < plan.scenario.start_ms) & (accounts.weight > 0.0))
+    able = able[~np.isin(able, np.fromiter(asked, np.int64, len(asked)))]
+    taken: Ints = rng.permutation(able)[:count]
+    return taken if len(taken) == count else np.resize(taken, count)
+
+
 def surfaces(rng: np.random.Generator, vendor: Vendor, verb: Verb, count: int) -> Ints:
     """Draw where the paid actions are done; a search is nearly always typed where one searches."""
     usual = vendor.surfaces

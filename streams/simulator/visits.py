@@ -231,6 +231,9 @@ def _suggestions(world: Population, scenes: Scenes, rng: np.random.Generator, me
     taken = Scenes(at, scenes.actor[source], scenes.visit[source], scenes.goal[source], source)
     own = world.accounts.community[taken.actor].astype(np.int64)
     target = world.crowd.by_fame.draw_mixed(rng, own, habits.homophily)
+    if habits.shown:
+        told = np.flatnonzero((taken.goal == Goal.JOIN) & (rng.random(len(target)) < habits.shown_share))
+        target[told] = world.shown(rng, len(told))
     draw = rng.random(len(target))
     surface = np.where(draw < 0.65, int(Surface.FEED), np.where(draw < 0.9, int(Surface.PROFILE), int(Surface.SEARCH)))
     surface = np.where(draw > 1.0 - habits.external, int(Surface.EXTERNAL), surface)

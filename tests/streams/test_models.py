@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from streams import rhythm_models
 from streams.cli import parser
-from streams.models import ALONE, CALIBRATED_ON, CROWDS, DENSE, EVENTS, SPARSE, TRAINING, simulations, steps
+from streams.models import ALONE, CALIBRATED_ON, CROWDS, DENSE, EVENTS, HIRED, SPARSE, TRAINING, simulations, steps
 from streams.simulator.habits import TRAINING_FAMILIES
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def test_every_step_is_a_command_that_there_is(tmp_path: Path) -> None:
     trained, calibrated, judged = parsed[-3:]
     assert len(trained.directory) == len(TRAINING)
     assert len(calibrated.directory) == len(CALIBRATED_ON)
-    assert len(judged.directory) == len(CROWDS) + len(DENSE) + len(SPARSE) + len(ALONE)
+    assert len(judged.directory) == len(CROWDS) + len(DENSE) + len(SPARSE) + len(ALONE) + len(HIRED)
     assert trained.out == calibrated.marks == judged.marks
     assert (judged.crowds_only, judged.base, judged.out) == (True, calibrated.out, calibrated.out)
 
@@ -37,7 +37,7 @@ def test_traffic_that_is_there_is_not_simulated_again(tmp_path: Path) -> None:
 
 
 def test_families_that_are_held_out_are_learned_from_by_nobody() -> None:
-    assert {family for family, *_ in (*TRAINING, *CROWDS, *DENSE, *SPARSE, *ALONE)} <= set(TRAINING_FAMILIES)
+    assert {family for family, *_ in (*TRAINING, *CROWDS, *DENSE, *SPARSE, *ALONE, *HIRED)} <= set(TRAINING_FAMILIES)
     assert {family for family, _ in rhythm_models.LEARNED_FROM} <= set(TRAINING_FAMILIES)
     assert not set(rhythm_models.LEARNED_FROM) & set(rhythm_models.REPORTED_ON)
 

@@ -21,6 +21,7 @@ from streams.simulator import (
 )
 from streams.simulator.columns import DAY_MS, HOUR_MS, SECOND_MS
 from streams.simulator.directory import write_directory
+from streams.simulator.habits import RANGES
 from streams.simulator.scenario import KINDS
 from streams.simulator.simulate import namer_of
 from tests.streams.simulator.traffic import START_MS, small
@@ -141,11 +142,47 @@ def test_where_everybody_is_for_themselves_accounts_are_advertised_too() -> None
     assert all(episode.account >= 0 and episode.visitors for episode in advertised)
 
 
+def guild(seed: int) -> tuple[Scenario, World]:
+    scenario = Scenario.randomised(seed, "guild", start_ms=START_MS, events=60_000).denser(3.0)
+    return scenario, World.build(scenario, seed)
+
+
+def test_in_a_guild_few_services_use_their_accounts_for_many_customers() -> None:
+    _, world = guild(4)
+    paid = world.paid[np.isin(world.paid["attack"], [n for n, one in enumerate(world.attacks) if one.kind in KINDS])]
+    pairs = np.unique(np.stack([paid["actor"].astype(np.int64), paid["attack"].astype(np.int64)]), axis=1)
+    customers = np.unique(pairs[0], return_counts=True)[1]
+    assert 1.5 < customers.mean() < 8.0
+    assert len({attack.vendor for attack in world.attacks if attack.kind in KINDS}) <= world.population.habits.services
+
+
+def test_in_a_guild_some_services_hire_people_who_live_besides() -> None:
+    shares = []
+    for seed in range(4, 10):
+        scenario, world = guild(seed)
+        bought = np.unique(world.paid["actor"][world.paid["attack"] >= 0])
+        people = bought[bought < scenario.accounts]
+        shares.append(len(people) / len(bought))
+        assert (world.population.accounts.weight[people] > 0).all()
+    assert max(shares) > 0.1
+    metro = World.build(Scenario.randomised(4, "metro", start_ms=START_MS, events=60_000), 4)
+    orders = [number for number, attack in enumerate(metro.attacks) if attack.kind in KINDS]
+    assert (metro.paid["actor"][np.isin(metro.paid["attack"], orders)] >= metro.scenario.accounts).all()
+
+
+def test_all_who_join_a_guild_are_shown_the_same_accounts() -> None:
+    _, world = guild(4)
+    drawn = world.population.shown(np.random.default_rng(1), 2_000)
+    assert len(np.unique(drawn)) <= world.population.habits.shown
+    assert (world.population.accounts.created[np.unique(drawn)] <= world.scenario.end_ms).all()
+
+
 def test_a_habit_that_a_family_lacks_changes_none_of_its_draws() -> None:
     metro = draw_habits("metro", np.random.default_rng(7))
-    assert metro.advertised_accounts == 0.0
+    assert (metro.advertised_accounts, metro.unseen, metro.hired, metro.services, metro.shown) == (0, 0, 0, 0, 0)
+    lacking = sum(len(span) == 2 and span[0] == span[1] for span in RANGES.values())
     generator = np.random.default_rng(7)
-    generator.random(len(fields(metro)) - 1)
+    generator.random(len(fields(metro)) - lacking)
     other = np.random.default_rng(7)
     draw_habits("metro", other)
     assert other.random() == generator.random()
