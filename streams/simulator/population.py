@@ -54,9 +54,9 @@ class Population:
         )
 
     def shown(self, rng: np.random.Generator, count: int) -> Ints:
-        """Draw accounts that everybody is shown who joins: some that have been there for long, the first ones more."""
-        old = np.flatnonzero(self.accounts.weight > 0.0)[: len(self.favourites)]
-        ranked = old[np.argsort(self.accounts.fame[old], kind="stable")]
+        """Draw accounts that all who join are shown: a few of the better known half, the less known more often."""
+        people = np.flatnonzero(self.accounts.weight > 0.0)
+        ranked = people[np.argsort(self.accounts.fame[people], kind="stable")]
         few = ranked[(np.linspace(0.5, 0.995, self.habits.shown) * len(ranked)).astype(np.int64)]
         return np.asarray(few[(self.habits.shown * rng.random(count) ** 1.5).astype(np.int64)])
 
