@@ -33,6 +33,9 @@ SHARED_USUAL = 0.4
 """Share of a crowd's suspicious actors on devices or addresses that serve many from which on that counts beside the
 trees too, where a kind says so (`PlainWeights.shared`): whoever is merely new has a telephone of their own."""
 
+RACK_LOG_S: Final = log(150.0)
+"""Log of the seconds within which the shorter window's actions came, where devices that serve many act at once."""
+
 VARIED_FROM: Final = 0.5
 """Standard deviation of a crowd's marks, nats, from which on its actors are no longer alike."""
 
@@ -206,12 +209,14 @@ class PlainWeights(NamedTuple):
         shared: added for each share of the suspicious actors beyond `SHARED_USUAL` whose device or address serves many.
         varied: taken off a crowd of all sorts that goes on as usual.
         leisurely: taken off a crowd that goes on as usual and is no more than usual, by how far it does.
+        rack: added for the same share as `shared`, but only where the shorter window came within `RACK_LOG_S`.
 
     """
 
     shared: float = 0.0
     varied: float = 0.0
     leisurely: float = 0.0
+    rack: float = 0.0
 
 
 NOTHING_PLAIN: Final = PlainWeights()
@@ -222,7 +227,7 @@ NOTHING_PLAIN: Final = PlainWeights()
 def plain_weights(rule: Any) -> PlainWeights:
     """Return the weights of a record of `RULE`."""
     weights = rule["plain"]
-    return PlainWeights(float(weights[0]), float(weights[1]), float(weights[2]))
+    return PlainWeights(float(weights[0]), float(weights[1]), float(weights[2]), float(weights[3]))
 
 
 @compiled
@@ -236,16 +241,18 @@ def plain_nats(signs: Any, weights: PlainWeights) -> float:
     >>> signs[SHARES + Sign.MIX], signs[SHARES + Sign.COMPANY] = 18.0, 10.0
     >>> plain_nats(signs, PlainWeights(5.0)), plain_nats(np.zeros(SIGNS), PlainWeights(5.0))
     (2.0, 0.0)
-    >>> signs[ON_SHARED_DEVICES] = 1.0
-    >>> plain_nats(signs, PlainWeights(0.0)), plain_nats(signs, PlainWeights(5.0))
-    (2.0, 5.0)
+    >>> signs[ON_SHARED_DEVICES], signs[SHARES + Sign.SPAN_SHORT] = 1.0, log(3_600)
+    >>> plain_nats(signs, PlainWeights(shared=5.0)), plain_nats(signs, PlainWeights(rack=5.0))
+    (5.0, 2.0)
     >>> people = np.zeros(SIGNS)
     >>> people[SHARES + Sign.SPREAD], people[SHARES + Sign.STAYED_AWAY_FAR] = 1.5, -0.7
     >>> plain_nats(people, PlainWeights(varied=4.0)), plain_nats(people, PlainWeights(leisurely=2.0))
     (-4.0, -2.0)
     """
     shared = max(signs[ON_SHARED_DEVICES] - SHARED_USUAL, 0.0)
-    nats = PLAIN_WEIGHT * max(mixed_nats(signs) - PLAIN_NATS, 0.0) + weights.shared * shared
+    at_once = signs[SHARES + Sign.SPAN_SHORT] < RACK_LOG_S
+    per_share = weights.shared + (weights.rack if at_once else 0.0)
+    nats = PLAIN_WEIGHT * max(mixed_nats(signs) - PLAIN_NATS, 0.0) + per_share * shared
     stayed = signs[SHARES + Sign.STAYED_AWAY_FAR]
     if stayed == 0.0:  # of nobody is it known
         return float(nats)

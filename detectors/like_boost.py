@@ -16,7 +16,7 @@ SPEC = Spec(
     suspicious_nats=-0.5,
     cold_nats=1.0,
     alone_nats=2.0,
-    plain=PlainWeights(leisurely=3.0),
+    plain=PlainWeights(leisurely=3.0, rack=3.0),
     cold_mix_nats=12.0,
     prior_rate=0.1,
 )

@@ -128,7 +128,7 @@ RULE = np.dtype(
         ("clear", np.float32),  # nats from which on it is so by itself
         ("mark_max", np.float32),  # nats that one action can add
         ("cold", np.float32, 2),  # when nothing is known yet: nats more, and of mix and company beside the trees
-        ("plain", np.float32, (3,)),  # `detectors.crowd.PlainWeights`
+        ("plain", np.float32, (4,)),  # `detectors.crowd.PlainWeights`
         ("alone", np.float32),  # nats that one look must say beyond what all together must
         ("actors_min", np.float32),  # distinct suspicious actors
         ("share_min", np.float32),  # suspicious share of the last actions

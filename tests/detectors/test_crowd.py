@@ -17,6 +17,7 @@ from detectors.crowd import (
     KINDS,
     MARKS,
     NOTHING_PLAIN,
+    ON_SHARED_DEVICES,
     RISING,
     SHARES,
     SIGN_NAMES,
@@ -133,6 +134,12 @@ class TestPlain:
         self, stayed: float, spread: float, excess: float, nats: float
     ) -> None:
         assert plain_nats(crowd_signs(stayed, spread, excess), self.weights) == pytest.approx(nats)
+
+    @pytest.mark.parametrize(("seconds", "nats"), [(24, 1.8), (140, 1.8), (160, 0.0), (3_600, 0.0)])
+    def test_devices_that_serve_many_count_where_they_act_at_once(self, seconds: float, nats: float) -> None:
+        signs = np.zeros(SIGNS)
+        signs[ON_SHARED_DEVICES], signs[SHARES + Sign.SPAN_SHORT] = 1.0, np.log(seconds)
+        assert plain_nats(signs, PlainWeights(rack=3.0)) == pytest.approx(nats)
 
     @REPEAT
     @given(st.floats(-9, 9), st.floats(0, 5), st.floats(0, 3), st.floats(0, 8))
