@@ -157,7 +157,7 @@ def mark_events(
                 _note(seen, topic, slot, event, arrival)
                 out.outcome[place] = Outcome.LATE.value
             else:
-                row, rhythm, need = _rows_of(arena, faded, rhythms.table, events.actor[place], ts)
+                row, rhythm, need = _rows_of(arena, faded, rhythms.table, events.actor[place], ts, events.verb[place])
                 if need != Need.NOTHING.value:
                     at[0], at[1] = turn, place
                     return need
@@ -210,14 +210,16 @@ def _ask_ahead(arena: View, seen: Seen, rhythms: View, topic: int, place: int, e
 
 
 @inlined
-def _rows_of(arena: View, faded: View, rhythms: View, actor: np.uint64, ts: np.int64) -> tuple[int, int, int]:
-    """Return an actor's row, that of its rhythm or -1 where it has none yet, and what table needs room first."""
+def _rows_of(
+    arena: View, faded: View, rhythms: View, actor: np.uint64, ts: np.int64, verb: int
+) -> tuple[int, int, int]:
+    """Return an actor's row, that of its rhythm or -1 where this action counts in none, and what needs room first."""
     row, fresh = find_or_insert(arena, actor, ts)
     if row == NO_ROOM:
         return row, -1, Need.ROWS.value
     if fresh:
         recall(faded, actor, arena.rows[row])
-    if arena.rows[row]["actions"] < FROM_ACTIONS:
+    if arena.rows[row]["actions"] < FROM_ACTIONS or verb in (Verb.UNLIKE, Verb.UNFOLLOW):
         return row, -1, Need.NOTHING.value
     rhythm, _ = find_or_insert(rhythms, actor, ts)
     return row, rhythm, Need.RHYTHMS.value if rhythm == NO_ROOM else Need.NOTHING.value
@@ -264,7 +266,7 @@ def _watch(
     surface: int,
 ) -> None:
     """Count one action in its actor's rhythm, -1 for none, by what was known before; judge it where that is due."""
-    if rhythm < 0 or verb in (Verb.UNLIKE, Verb.UNFOLLOW):
+    if rhythm < 0:
         return
     if verb == Verb.FOLLOW:
         owner = subject

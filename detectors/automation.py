@@ -134,6 +134,7 @@ class Automation:
         row["open"] = 1
         if ratio < KEPT_RATIO:
             return []
+        row["told"] = row["actions"]
         running.last_ms = max(now_ms, running.last_ms)
         # `due_ms` may be too early by it: then the loop comes back, nothing is over, and it is set anew.
         running.deadline_ms = max(running.deadline_ms, _deadline(row, now_ms))
@@ -152,7 +153,7 @@ class Automation:
             self.crowded += 1
             return []
         start_ms = int(min(row["turn_ms"].tolist()))
-        counted = min(int(row["actions"]), BANKS * TURN)
+        counted = min(int(row["actions"]) - int(row["told"]), BANKS * TURN)
         running = Running(
             # An id that its event did not carry is told by its hash, which is at least the same every time.
             account=names.find(key) or f"#{key:016x}",
@@ -165,7 +166,7 @@ class Automation:
         )
         flag = self._publish(running, Status.OPENED, now_ms, habits, ratio, usual)
         self._open[key] = running
-        row["open"] = 1
+        row["open"], row["told"] = 1, row["actions"]
         self.due_ms[0] = min(int(self.due_ms[0]), running.deadline_ms)
         return [flag]
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from detectors.compiled import inlined
 
-RHYTHM_VERSION = 2
+RHYTHM_VERSION = 3
 """Raise it when a field's meaning changes, so that an old snapshot is refused."""
 
 FROM_ACTIONS = 8
@@ -50,8 +50,9 @@ ALIKE_NATS, NEARLY_NATS = 0.05, 0.35
 RHYTHM_FIELDS: list[tuple[Any, ...]] = [
     ("first_ms", np.int64),  # of the first action counted here
     ("last_ms", np.int64),
-    ("turn_ms", np.int64, BANKS),  # when each bank's last turn began
+    ("turn_ms", np.int64, BANKS),  # when each bank's last turn began, not before the end of what an episode told of
     ("actions", np.uint32),
+    ("told", np.uint32),  # of those, how many there were at the end of the last window
     ("log_gap", np.float32),  # of the last gap, in seconds
     ("session", np.uint16),  # actions of the session that runs
     ("open", np.uint8),  # an episode is open
@@ -94,7 +95,7 @@ def keep_rhythm(row: Any, ts: int, place: int, surface: int, owned: bool, new: b
     row["session"] = min(row["session"] + 1, 60_000)
     row["hours"][(ts // 3_600_000) % HOURS] += 1
     row["seconds"][bank, (ts // 5_000) % SECOND_BINS] += 1
-    row["verbs"][bank, min(place, VERBS - 1)] += 1
+    row["verbs"][bank, place] += 1
     row["surfaces"][bank, surface] += 1
     counts[bank, ACTIONS] += 1
     if owned:
@@ -131,7 +132,7 @@ def _keep_gap(row: Any, bank: int, gap_s: float) -> None:
 
 @inlined
 def _begin_turn(row: Any, bank: int, ts: int) -> None:
-    row["turn_ms"][bank] = ts
+    row["turn_ms"][bank] = max(ts, row["turn_ms"][bank])
     if row["counts"][bank, ACTIONS] < BANK_MAX:
         return
     for each in range(GAP_BINS):

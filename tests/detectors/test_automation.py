@@ -23,6 +23,7 @@ from detectors.settings import ActorSettings
 from detectors.state import SnapshotMismatchError
 from schemas.columns import Surface, Topic, Verb
 from schemas.flags import Flag, Kind, Mode, Status, SubjectType, encode_flag
+from schemas.verdicts import Judgement
 from tests.detectors.batches import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, START_MS, Stream, batch, recut, spread
 from tests.detectors.states import Keeper
 
@@ -158,6 +159,21 @@ def test_an_episode_that_follows_another_within_a_few_actions_has_an_id_of_its_o
     assert [flag.status for flag in flags] == [Status.OPENED, Status.CLOSED, Status.OPENED]
     assert len({flag.flag_id for flag in flags}) == 2
     assert flags[2].window.start >= flags[1].window.end
+    assert [flag.evidence.observed for flag in flags] == [BANKS * TURN, BANKS * TURN, TURN]
+
+
+def test_after_a_dismissal_an_episode_has_an_id_of_its_own_though_a_turn_began_in_the_old_window() -> None:
+    # Two turns, dismissed, and one that begins in the same minute; the next comes when it is no longer left alone.
+    stage, first, turn = new_stage(), FROM_ACTIONS + BANKS * TURN, np.arange(TURN)
+    (opened,) = flags_of(stage, likes(START_MS + np.arange(first) * SECOND_MS, PROGRAM))
+    told = stage.answer(opened.flag_id, Judgement.DISMISSED)
+    assert told is not None
+    at = START_MS + np.r_[(first + turn) * SECOND_MS, 2 * DAY_MS + turn * SECOND_MS]
+    flags = flags_of(stage, likes(at, PROGRAM, salt=9))
+    assert flags[0].status is Status.OPENED
+    assert flags[0].flag_id != opened.flag_id
+    assert flags[0].window.start >= told.flags[-1].window.end
+    assert flags[0].evidence.observed == BANKS * TURN
 
 
 def _moved(events: Any) -> Any:
@@ -250,7 +266,7 @@ def test_a_detector_on_trial_says_so_and_one_without_a_model_says_nothing() -> N
     assert flags_of(ActorStage(ActorSettings(), MARKS), timer()) == []
 
 
-def test_follows_and_their_removals_are_one_trade() -> None:
+def test_whoever_follows_by_a_timer_and_takes_it_back_is_found() -> None:
     n = 100
     made = [
         batch(
