@@ -40,11 +40,9 @@ def is_lifted(row: Any, rule: Any) -> bool:
     where four are earned happen somewhere whenever many people search for something new.
     """
     clicks, earned = float(row["clicks"]), float(row["earned"])
-    if clicks < rule["lift_min"] * earned:
+    if clicks <= 0.0 or clicks < rule["lift_min"] * earned:  # where there are clicks something was earned
         return False
-    if earned <= 0.0:
-        return True
-    return bool(clicks * log(max(clicks, 1e-9) / earned) - (clicks - earned) >= rule["lift_sure"])
+    return bool(clicks * log(clicks / earned) - (clicks - earned) >= rule["lift_sure"])
 
 
 @compiled

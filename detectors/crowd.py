@@ -31,10 +31,11 @@ beyond what it has seen, and a purchase plainer than any that was learned from m
 
 SHARED_USUAL = 0.4
 """Share of a crowd's suspicious actors on devices or addresses that serve many from which on that counts beside the
-trees too, where a kind says so (`PlainWeights.shared`): whoever is merely new has a telephone of their own."""
+trees too, where a kind says so (`PlainWeights.shared`, `rack`): whoever is merely new has a telephone of their own."""
 
 RACK_LOG_S: Final = log(150.0)
-"""Log of the seconds within which the shorter window's actions came, where devices that serve many act at once."""
+"""Log of the seconds within which the shorter window's actions came (of a young crowd: all there are), where devices
+that serve many act at once."""
 
 VARIED_FROM: Final = 0.5
 """Standard deviation of a crowd's marks, nats, from which on its actors are no longer alike."""

@@ -25,9 +25,10 @@ class KeywordRanking(OnlineDetector):
     """Flags a note that gets more of a keyword's clicks than its position earns, from searchers that act bought.
 
     A row is a (keyword, note) pair. The test on the marks of those who click is that of `FollowerSpike`; besides,
-    its last clicks must be twice what the note's position earns of the keyword's searches meanwhile, where a
-    position's chance of a click starts from a published log and learns from this platform. The further they are above
-    it, the more each click says by itself: hired people who look like anybody else are found by that.
+    its last clicks must be twice what the note's position earns of the keyword's searches meanwhile, and more than
+    chance brings; a position's chance of a click starts from a published log and learns from this platform. The
+    further they are above it, the more each click says by itself: hired people who look like anybody else are found
+    by that.
 
     Examples:
         >>> detector = KeywordRanking()

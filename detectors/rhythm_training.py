@@ -33,7 +33,7 @@ TIMING_MIN, TRADE_MIN = 1.0, 0.5
 
 THRESHOLD_LEAST = 4.2
 """Nats that are asked for whatever the budget allows: on other platforms people act more like programs than here. On
-those of two simulators by another hand 3 wronged 26 people beside those who tidied up, of whom 4.2 leaves six."""
+those of two simulators by another hand 3 wronged 26 people beside those who tidied up, of whom 4.2 leaves five."""
 
 SCORES = ((0.5, 0.05), (1.0, 0.8), (1.5, 0.93), (2.0, 0.98), (3.0, 1.0))
 """By nats over the threshold. At the threshold itself, held out, programs outnumber people by far."""

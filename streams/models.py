@@ -53,8 +53,8 @@ HIRED: Final = tuple(
         (15, 6, 25, 10, 40, 4, 15, 20, 8, 30, 12, 18, 5, 35, 10, 20, 50, 8, 25, 12, 6, 15, 30, 20) * 2, strict=True,
     )
 )  # fmt: skip
-"""The same of platforms where a few services share the market and some hire people: the accounts that are bought there
-meet again and again, and live besides."""
+"""The same of platforms where a few services share the market, so that their accounts meet again and again, and some
+hire people, who live besides."""
 
 SPARSE_EVENTS, SPARSE_DAYS, SPARSE_DENSER = 300_000, 5, 2
 

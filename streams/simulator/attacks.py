@@ -47,7 +47,7 @@ _COVER_SHARE_MAX: Final = 0.06
 """A pool lives a little, but never so much that its ordinary visits become the population's."""
 
 _POOL_SHARE_MAX: Final = 0.08
-"""A service that serves everybody has not more accounts than so many of the platform's."""
+"""A service that serves everybody keeps no more accounts than that share of the platform's, if no order takes more."""
 
 _POISON_MS_MAX: Final = 3 * DAY_MS
 _POISON_SHARE: Final = 0.4

@@ -94,6 +94,7 @@ class Habits:
     sends_surface: float
     # episodes
     advertised_accounts: float
+    # of whom a link from outside brings, the least share that nobody has seen before
     unseen: float
     # whom the platform shows to everybody who joins, and which share of what they follow then is from among those
     shown: int

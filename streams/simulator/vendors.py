@@ -122,7 +122,8 @@ def enlist_pool(plan: Plan, vendor: Vendor, first_job_ms: Ints, community: int) 
 def hire(plan: Plan, count: int) -> Ints:
     """Choose people who act for money on their own accounts, from their own devices; the numbers of their accounts.
 
-    Who is seldom seen is as likely as any other to take such work; whoever the traffic is about is not asked.
+    Who is seldom seen is as likely as any other to take such work; whom an attack or an episode is about so far is not
+    asked.
     """
     rng, accounts = plan.rng, plan.population.accounts
     asked = {number for what, number in plan.taken if what == "account"}

@@ -63,7 +63,7 @@ def test_clicks_that_chance_brings_lift_nothing(clicks: float, earned: float) ->
     assert not is_lifted_at(clicks, earned)
 
 
-@pytest.mark.parametrize(("clicks", "earned"), [(8.3, 0.05), (7.4, 0.0), (20.0, 6.0), (40.0, 19.0)])
+@pytest.mark.parametrize(("clicks", "earned"), [(8.3, 0.05), (20.0, 6.0), (40.0, 19.0)])
 def test_clicks_on_what_stands_low_or_many_of_them_lift_a_result(clicks: float, earned: float) -> None:
     assert is_lifted_at(clicks, earned)
 

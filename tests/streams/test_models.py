@@ -3,9 +3,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from detectors.rhythm_training import THRESHOLD_LEAST
 from streams import rhythm_models
 from streams.cli import parser
+from streams.crowds import MARGIN
 from streams.models import ALONE, CALIBRATED_ON, CROWDS, DENSE, EVENTS, HIRED, SPARSE, TRAINING, simulations, steps
+from streams.pipeline import shipped_rhythm, shipped_thresholds
 from streams.simulator.habits import TRAINING_FAMILIES
 
 if TYPE_CHECKING:
@@ -40,6 +43,12 @@ def test_families_that_are_held_out_are_learned_from_by_nobody() -> None:
     assert {family for family, *_ in (*TRAINING, *CROWDS, *DENSE, *SPARSE, *ALONE, *HIRED)} <= set(TRAINING_FAMILIES)
     assert {family for family, _ in rhythm_models.LEARNED_FROM} <= set(TRAINING_FAMILIES)
     assert not set(rhythm_models.LEARNED_FROM) & set(rhythm_models.REPORTED_ON)
+
+
+def test_what_is_shipped_was_asked_for_as_it_stands_here() -> None:
+    margins = ", ".join(f"{kind.value} {nats:g} nats" for kind, nats in MARGIN.items())
+    assert shipped_thresholds().provenance["crowds_budget"].endswith(margins)
+    assert shipped_rhythm().threshold >= THRESHOLD_LEAST
 
 
 def test_rhythms_are_learned_from_more_programs_than_other_recordings_hold(
