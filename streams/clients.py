@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 
 # A broker on the same continent answers in well under a second; one that is being started with us, in a few.
 PRESENCE_TIMEOUT_MS = 5_000
+# kafka-python 3.0.12 forgets that it was to ask about a consumer's topics where the answer to its first question, about
+# none, comes in between (kafka/cluster.py, `update_metadata`). It asks again once what it knows is so old: after five
+# minutes, if nobody says less.
+METADATA_MAX_AGE_MS = 5_000
 # The first broker whose own handshake is of version 3 is Kafka 2.4. kafka-python speaks to older ones once told so,
 # and can't read how the embedded broker refuses a newer handshake.
 _HANDSHAKE_OF_2_4 = 3
@@ -123,6 +127,7 @@ def consumer(bootstrap: str, *topics: str, options: Mapping[str, object] | None 
         "auto_offset_reset": "earliest",
         "enable_auto_commit": False,
         "allow_auto_create_topics": False,
+        "metadata_max_age_ms": METADATA_MAX_AGE_MS,
     }
     completed = require_broker(bootstrap, options)
     with _connecting(bootstrap, completed):

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from kafka.cluster import ClusterMetadata
 
 from streams import clients
 from streams.embedded import DEFAULT_PARTITIONS, EmbeddedBroker
 from streams.errors import BrokerUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 MIB = 1 << 20
 KEPT_BYTES = 5 * MIB
@@ -76,6 +78,23 @@ def test_what_one_client_sends_the_other_reads(broker: EmbeddedBroker) -> None:
     record = next(consumer)
     consumer.close()
     assert (record.value, record.timestamp) == (b"v", 77)
+
+
+def test_a_consumer_whose_first_question_about_its_topics_was_lost_asks_again_within_seconds(
+    broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    producer = clients.producer(broker.bootstrap)
+    producer.send("lost", b"v").get(10)
+    producer.close()
+
+    def lose(cluster: Any, topics: Iterable[str]) -> None:
+        time.sleep(1.0)  # the answer to the first question is there
+        cluster._topics, cluster._need_update = set(topics), False
+
+    monkeypatch.setattr(ClusterMetadata, "set_topics", lose)
+    consumer = clients.consumer(broker.bootstrap, "lost", consumer_timeout_ms=30_000)
+    assert next(consumer).value == b"v"
+    consumer.close()
 
 
 def test_topics_have_the_partitions_they_were_created_with_and_unknown_ones_the_default(broker: EmbeddedBroker) -> None:
