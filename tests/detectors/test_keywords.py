@@ -122,3 +122,18 @@ def test_a_crowd_of_ordinary_people_at_the_place_that_it_earns_is_left_alone() -
     others = crowd(rng, 180, START_MS, HOUR_MS, Verb.SEARCH, "tea", mean=-0.8, who="o")
     flags = feed(stage(shipped_thresholds()), actions_of(in_time(read_by, others)))
     assert Kind.KEYWORD_RANKING not in {flag.kind for flag in flags}
+
+
+@pytest.mark.parametrize(("passing_over", "flagged"), [(20, True), (50, False)])
+def test_odd_searchers_are_let_alone_where_chance_may_have_lifted_what_they_click(
+    passing_over: int,
+    flagged: bool,  # noqa: FBT001
+) -> None:
+    # The second result gets ten clicks: of thirty searches too many, of sixty more than twice what it earns, by chance.
+    rng = np.random.default_rng(7)
+    past = organic(rng, 60, START_MS, 10 * HOUR_MS, Verb.SEARCH, "tea", item="n1", owner="u1", position=1)
+    at = START_MS + 8 * HOUR_MS
+    clicked = crowd(rng, 10, at, HOUR_MS, Verb.SEARCH, "tea", mean=2.5, who="h", item="n2", owner="u2", position=2)
+    others = crowd(rng, passing_over, at, HOUR_MS, Verb.SEARCH, "tea", mean=2.5, who="o")
+    flags = feed(stage(shipped_thresholds()), actions_of(in_time(past, clicked, others)))
+    assert (Kind.KEYWORD_RANKING in {flag.kind for flag in flags}) is flagged
